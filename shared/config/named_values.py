@@ -1,0 +1,83 @@
+"""Named values: `{{name}}` replaced by text that is written down, in the environment, or in Key Vault."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from shared.config.models import NamedValue
+
+REFERENCE = re.compile(r"\{\{\s*([A-Za-z0-9._-]{1,256})\s*\}\}")
+
+SecretFetcher = Callable[[str], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class NamedValues:
+    """Resolved named values. `secrets` are the texts that must be masked wherever they would be shown."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    secret_names: frozenset[str] = frozenset()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secret texts, longest first, so that masking one cannot cut another in half."""
+        return tuple(sorted((self.values[name] for name in self.secret_names if self.values[name]), key=len, reverse=True))
+
+    def substitute(self, text: str, missing: Callable[[str], None]) -> str:
+        """`text` with every `{{name}}` replaced; `missing` is told each unknown name, which then stays as it is."""
+
+        def value_of(match: re.Match[str]) -> str:
+            value = self.values.get(match[1])
+            if value is None:
+                missing(match[1])
+                return match[0]
+            return value
+
+        return REFERENCE.sub(value_of, text) if "{{" in text else text
+
+    def mask(self, text: str) -> str:
+        """`text` without any secret in it."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+async def resolve(
+    declared: Mapping[str, NamedValue],
+    environment: Mapping[str, str],
+    fetch_secret: SecretFetcher,
+    *,
+    placeholders: bool = False,
+) -> tuple[NamedValues, dict[str, str]]:
+    """Look up every declared value.
+
+    Returns the values and, by name, what is wrong with those that have none. With `placeholders` a value that is only
+    known where the gateway runs (environment, Key Vault) reads as its own name, so that a file can be checked elsewhere.
+    """
+    values: dict[str, str] = {}
+    problems: dict[str, str] = {}
+
+    async def one(name: str, value: NamedValue) -> None:
+        if value.plain is not None:
+            values[name] = value.plain
+        elif value.env is not None:
+            text = environment.get(value.env, value.default)
+            if text is None and placeholders:
+                text = name
+            if text is None:
+                problems[name] = f"environment variable {value.env} is not set"
+            else:
+                values[name] = text
+        elif placeholders:
+            values[name] = name
+        else:
+            assert value.key_vault is not None
+            try:
+                values[name] = await fetch_secret(value.key_vault)
+            except Exception as error:
+                problems[name] = f"Key Vault gave no secret for {value.key_vault}: {type(error).__name__}"
+
+    await asyncio.gather(*(one(name, value) for name, value in declared.items()))
+    secret = frozenset(name for name, value in declared.items() if value.is_secret and name in values)
+    return NamedValues(values, secret), problems

@@ -1,0 +1,250 @@
+"""What one request carries on its way: APIM's `context`, and the services a policy may call."""
+
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from shared.config.models import Api, Operation, Product
+from shared.errors import GatewayError
+from shared.message import GatewayRequest, GatewayResponse
+
+if TYPE_CHECKING:
+    from shared.llm.api_kind import ApiKind
+
+log = logging.getLogger("gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription as policies see it (`context.Subscription`). Keys are stored as hashes only, so they read as empty."""
+
+    id: str
+    name: str = ""
+    scope: str = "all-apis"
+    state: str = "active"
+    created_date: datetime | None = None
+    start_date: datetime | None = None
+    end_date: datetime | None = None
+    owner: str = ""
+    key: str = ""
+    primary_key: str = ""
+    secondary_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """The owner of a subscription (`context.User`)."""
+
+    id: str
+    email: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    note: str = ""
+    registration_date: datetime | None = None
+    groups: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where the gateway runs (`context.Deployment`)."""
+
+    region: str = "local"
+    service_name: str = "gateway"
+    gateway_id: str = "managed"
+    certificates: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendInfo:
+    """The backend the last attempt went to (`context.Backend`)."""
+
+    id: str
+    type: str = "Single"
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """How an exchange ended: what came out of it once the last byte was sent, or the reason it was not.
+
+    `outcome` is "completed", "client-gone", "backend-broken" or "failed"; `sent` counts body bytes sent to the caller;
+    `first_byte` and `elapsed` are seconds since the request came in (None: no byte was sent).
+    """
+
+    status: int
+    outcome: str
+    sent: int
+    elapsed: float
+    first_byte: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TraceEntry:
+    """One line of the request trace: when (seconds since start), where, what it says."""
+
+    elapsed: float
+    section: str
+    source: str
+    severity: str
+    data: object
+
+
+class TokenSource(Protocol):
+    """Gives Entra tokens of the gateway's identity."""
+
+    async def token(self, resource: str, client_id: str | None = None) -> str:
+        """A bearer token for `resource`; raises PolicyFailed when none can be had."""
+        ...
+
+
+class Sender(Protocol):
+    """Sends one request to anywhere, for policies such as `send-request`."""
+
+    async def __call__(self, request: Any) -> Any:
+        """Takes an httpx.Request, returns an httpx.Response whose stream has the raw bytes."""
+        ...
+
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Services:
+    """What policies may use of the outside world. The app fills it in once; tests pass their own clock and random."""
+
+    tokens: TokenSource
+    send: Sender
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    monotonic: Callable[[], float] = time.monotonic
+    random: Random = field(default_factory=Random)
+    deployment: Deployment = field(default_factory=Deployment)
+    extras: dict[type, Any] = field(default_factory=dict)
+
+    def get(self, kind: type[T]) -> T:
+        """The one service of this type that the app has set up; KeyError when there is none."""
+        service: T = self.extras[kind]
+        return service
+
+
+CompletionCallback = Callable[[Completion], Awaitable[None] | None]
+ReplyCallback = Callable[["Context"], Awaitable[None]]
+
+
+class Context:
+    """One request on its way, owned by one task. Names are those of APIM's `context`; what is not known yet is None."""
+
+    __slots__ = (
+        "request",
+        "response",
+        "api",
+        "kind",
+        "operation",
+        "product",
+        "subscription",
+        "user",
+        "backend",
+        "backend_id",
+        "backend_url",
+        "variables",
+        "last_error",
+        "section",
+        "services",
+        "trace_entries",
+        "started",
+        "timestamp",
+        "caller_secrets",
+        "_request_id",
+        "_on_reply",
+        "_on_completion",
+    )
+
+    def __init__(self, request: GatewayRequest, services: Services) -> None:
+        self.request = request
+        self.response: GatewayResponse | None = None
+        self.api: Api | None = None
+        self.kind: ApiKind | None = None
+        self.operation: Operation | None = None
+        self.product: Product | None = None
+        self.subscription: Subscription | None = None
+        self.user: User | None = None
+        self.backend: BackendInfo | None = None
+        self.backend_id: str | None = None
+        self.backend_url: str | None = None
+        self.variables: dict[str, Any] = {}
+        self.last_error: GatewayError | None = None
+        self.section = ""
+        self.services = services
+        self.trace_entries: list[TraceEntry] | None = None
+        self.started = services.monotonic()
+        self.timestamp = services.clock()
+        self.caller_secrets: tuple[str, ...] = ()
+        self._request_id: uuid.UUID | None = None
+        self._on_reply: list[ReplyCallback] = []
+        self._on_completion: list[CompletionCallback] | None = []
+
+    @property
+    def request_id(self) -> uuid.UUID:
+        """The id of this request, the same in headers, logs and traces."""
+        if self._request_id is None:
+            self._request_id = uuid.uuid4()
+        return self._request_id
+
+    @property
+    def elapsed(self) -> timedelta:
+        """Time since the request came in."""
+        return timedelta(seconds=self.services.monotonic() - self.started)
+
+    @property
+    def deployment(self) -> Deployment:
+        """Where the gateway runs."""
+        return self.services.deployment
+
+    @property
+    def tracing(self) -> bool:
+        """Whether this request is traced."""
+        return self.trace_entries is not None
+
+    @property
+    def message(self) -> GatewayRequest | GatewayResponse:
+        """What section-dependent policies change: the request in inbound and backend, the response after."""
+        if self.section in ("outbound", "on-error") and self.response is not None:
+            return self.response
+        return self.request
+
+    def trace(self, data: object, source: str = "", severity: str = "verbose") -> None:
+        """Add a line to the request trace; costs nothing when the request is not traced."""
+        if self.trace_entries is not None:
+            elapsed = self.services.monotonic() - self.started
+            self.trace_entries.append(TraceEntry(elapsed, self.section, source, severity, data))
+
+    def on_reply(self, callback: ReplyCallback) -> None:
+        """Run `callback` once the response is decided and before its first byte leaves; it may wrap `response.stream`."""
+        self._on_reply.append(callback)
+
+    async def before_reply(self) -> None:
+        """Run the reply callbacks, the last registered first, so that each wraps what came before it."""
+        while self._on_reply:
+            await self._on_reply.pop()(self)
+
+    def on_completion(self, callback: CompletionCallback) -> None:
+        """Run `callback` exactly once when the last byte is out or the exchange has failed, however it ends."""
+        if self._on_completion is None:
+            raise RuntimeError("the exchange has ended")
+        self._on_completion.append(callback)
+
+    async def complete(self, completion: Completion) -> None:
+        """Run the completion callbacks; a second call does nothing. A failing one is logged and does not stop the rest."""
+        callbacks, self._on_completion = self._on_completion, None
+        for callback in callbacks or ():
+            try:
+                result = callback(completion)
+                if result is not None:
+                    await result
+            except Exception:
+                log.exception("request %s: a completion callback failed", self.request_id)

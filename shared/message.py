@@ -1,0 +1,342 @@
+"""The messages that pass through the gateway: request, response, their headers, URL and bodies."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from typing import Any
+from urllib.parse import parse_qsl
+
+from shared.errors import RequestTooLarge
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+# RFC 9110 section 7.6.1: they speak of one connection, so no proxy passes them on.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+# What the Functions host, App Service and their proxies add. A backend must not see them: they name the platform's
+# inside, and host keys open the function app itself.
+PLATFORM = frozenset(
+    {
+        b"x-functions-key",
+        b"x-functions-clientid",
+        b"x-ms-invocation-id",
+        b"x-ms-coldstart",
+        b"x-ms-client-principal",
+        b"x-ms-client-principal-id",
+        b"x-ms-client-principal-name",
+        b"x-ms-client-principal-idp",
+        b"x-ms-token-aad-access-token",
+        b"x-ms-token-aad-id-token",
+        b"x-ms-token-aad-refresh-token",
+        b"x-ms-token-aad-expires-on",
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-tlsversion",
+        b"x-appservice-proto",
+        b"x-arr-log-id",
+        b"x-arr-ssl",
+        b"x-azure-clientip",
+        b"x-azure-fdid",
+        b"x-azure-ref",
+        b"x-azure-requestchain",
+        b"x-azure-socketip",
+        b"x-client-ip",
+        b"x-client-port",
+        b"x-original-host",
+        b"x-original-url",
+        b"x-real-ip",
+        b"x-site-deployment-id",
+        b"x-waws-unencoded-url",
+        b"client-ip",
+        b"disguised-host",
+        b"was-default-hostname",
+    }
+)
+
+
+class Headers:
+    """Header fields in order, names in lower case, looked up without regard to case (RFC 9110 section 5.1)."""
+
+    __slots__ = ("raw",)
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]] = ()) -> None:
+        self.raw: RawHeaders = list(raw)
+
+    def get(self, name: str) -> str | None:
+        """All values of `name` joined by a comma, or None when it is absent."""
+        values = self.get_all(name)
+        return ",".join(values) if values else None
+
+    def get_all(self, name: str) -> list[str]:
+        """The values of `name`, one per field line."""
+        key = name.lower().encode("latin-1", "replace")
+        return [value.decode("latin-1") for field, value in self.raw if field == key]
+
+    def items(self) -> Iterator[tuple[str, str]]:
+        """Every field line as (name in lower case, value)."""
+        for name, value in self.raw:
+            yield name.decode("latin-1"), value.decode("latin-1")
+
+    def set(self, name: str, *values: str) -> None:
+        """Replace all fields of `name` by these."""
+        self.remove(name)
+        self.add(name, *values)
+
+    def add(self, name: str, *values: str) -> None:
+        """Append a field for each value."""
+        key = name.lower().encode("latin-1")
+        self.raw.extend((key, encode_value(value)) for value in values)
+
+    def remove(self, name: str) -> None:
+        """Drop all fields of `name`."""
+        key = name.lower().encode("latin-1", "replace")
+        self.raw = [pair for pair in self.raw if pair[0] != key]
+
+    def copy(self) -> "Headers":
+        """An independent copy."""
+        return Headers(self.raw)
+
+    def __contains__(self, name: str) -> bool:
+        key = name.lower().encode("latin-1", "replace")
+        return any(field == key for field, _ in self.raw)
+
+
+def encode_value(value: str) -> bytes:
+    """A header value in bytes. CR, LF and NUL become spaces (RFC 9110 section 5.5), text beyond Latin-1 is sent as UTF-8."""
+    data = value.encode("latin-1") if value.isascii() else value.encode("utf-8")
+    if b"\r" in data or b"\n" in data or b"\0" in data:
+        data = data.replace(b"\r", b" ").replace(b"\n", b" ").replace(b"\0", b" ")
+    return data.strip(b" \t")
+
+
+def end_to_end(raw: RawHeaders) -> RawHeaders:
+    """The fields that may be passed on: without hop-by-hop fields and those that `Connection` names."""
+    named = [value for name, value in raw if name == b"connection"]
+    if named:
+        listed = {token.strip().lower() for value in named for token in value.split(b",")}
+        return [pair for pair in raw if pair[0] not in HOP_BY_HOP and pair[0] not in listed]
+    return [pair for pair in raw if pair[0] not in HOP_BY_HOP]
+
+
+class Url:
+    """A URL in parts; `path` and `query` stay percent-encoded as the caller sent them, `query` without `?`."""
+
+    __slots__ = ("scheme", "host", "port", "path", "query_text")
+
+    def __init__(self, scheme: str, host: str, port: int, path: str, query: str = "") -> None:
+        self.scheme = scheme
+        self.host = host
+        self.port = port
+        self.path = path
+        self.query_text = query
+
+    @property
+    def query_string(self) -> str:
+        """The query with its question mark, or nothing."""
+        return f"?{self.query_text}" if self.query_text else ""
+
+    def query(self) -> dict[str, list[str]]:
+        """Decoded query parameters, each with all its values in order."""
+        parameters: dict[str, list[str]] = {}
+        for name, value in parse_qsl(self.query_text, keep_blank_values=True):
+            parameters.setdefault(name, []).append(value)
+        return parameters
+
+    def copy(self) -> "Url":
+        """An independent copy."""
+        return Url(self.scheme, self.host, self.port, self.path, self.query_text)
+
+    def __str__(self) -> str:
+        default = {"http": 80, "https": 443}.get(self.scheme)
+        host = self.host if self.port in (0, default) else f"{self.host}:{self.port}"
+        return f"{self.scheme}://{host}{self.path}{self.query_string}"
+
+
+class BodyNotBuffered(Exception):
+    """Somebody needs a body that is still a stream: await `message.read()`, then ask again."""
+
+    def __init__(self, message: "GatewayRequest | GatewayResponse") -> None:
+        super().__init__("the body has not been read")
+        self.message = message
+
+
+class _Body:
+    """What request and response share: a body that is bytes, or a stream that becomes bytes when read."""
+
+    __slots__ = ("headers", "body", "stream", "consumed", "_json_of", "_json")
+
+    def __init__(self, headers: Headers, body: bytes | None, stream: AsyncIterator[bytes] | None) -> None:
+        self.headers = headers
+        self.body = body
+        self.stream = stream
+        self.consumed = False
+        self._json_of: bytes | None = None
+        self._json: Any = None
+
+    def set_body(self, body: bytes) -> None:
+        """Replace the body; length and coding follow from the new one."""
+        self.body = body
+        self.stream = None
+        self.consumed = False
+        self.headers.raw = [
+            pair for pair in self.headers.raw if pair[0] not in (b"content-length", b"content-encoding", b"content-md5")
+        ]
+
+    def json(self) -> Any:
+        """The parsed JSON body, parsed once per body. ValueError when it is not JSON, BodyNotBuffered when unread."""
+        if self.body is None:
+            raise BodyNotBuffered(self)  # type: ignore[arg-type]
+        if self._json_of is not self.body:
+            self._json = json.loads(self.body) if self.body else None
+            self._json_of = self.body
+        return self._json
+
+    def consume(self) -> None:
+        """Mark the body as read without `preserveContent`: what follows sees an empty one (APIM, IMessageBody)."""
+        self.consumed = True
+
+
+class GatewayRequest(_Body):
+    """The caller's request as policies see and change it.
+
+    `url` is the part below the API's path (what `rewrite-uri` changes), `original_url` what the caller asked for.
+    A body of unknown size stays a stream until somebody reads it; `replayable` tells whether a second attempt can send it.
+    """
+
+    __slots__ = ("method", "url", "original_url", "ip_address", "matched_parameters", "certificate", "limit")
+
+    def __init__(
+        self,
+        method: str,
+        url: Url,
+        headers: Headers,
+        *,
+        original_url: Url | None = None,
+        ip_address: str = "",
+        body: bytes | None = b"",
+        stream: AsyncIterator[bytes] | None = None,
+        limit: int = 104_857_600,
+    ) -> None:
+        super().__init__(headers, body, stream)
+        self.method = method
+        self.url = url
+        self.original_url = original_url or url.copy()
+        self.ip_address = ip_address
+        self.matched_parameters: dict[str, str] = {}
+        self.certificate: object | None = None
+        self.limit = limit
+
+    @property
+    def replayable(self) -> bool:
+        """Whether the body can be sent more than once."""
+        return self.body is not None
+
+    async def read(self) -> bytes:
+        """The whole body; RequestTooLarge when it is over the limit, ClientGone when the caller leaves meanwhile."""
+        if self.body is None:
+            assert self.stream is not None
+            parts: list[bytes] = []
+            async for part in limited(self.stream, self.limit):
+                parts.append(part)
+            self.body = b"".join(parts)
+            self.stream = None
+        return self.body
+
+    @property
+    def foundry_deployment(self) -> str | None:
+        """The deployment in the path or the model in a body already read (APIM: `context.Request.Foundry.Deployment`)."""
+        deployment = self.matched_parameters.get("deployment-id")
+        if deployment or not self.body:
+            return deployment
+        try:
+            parsed = self.json()
+        except ValueError:
+            return None
+        model = parsed.get("model") if isinstance(parsed, dict) else None
+        return model if isinstance(model, str) else None
+
+
+async def limited(stream: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    """The stream, ended by RequestTooLarge once more than `limit` bytes have come."""
+    size = 0
+    async for part in stream:
+        size += len(part)
+        if size > limit:
+            raise RequestTooLarge(limit)
+        yield part
+
+
+class GatewayResponse(_Body):
+    """The answer as policies see and change it. A body that nobody reads passes on as the bytes the backend sent.
+
+    `close` releases what the stream holds (a backend connection); whoever drops the response calls it.
+    """
+
+    __slots__ = ("status_code", "status_reason", "close")
+
+    def __init__(
+        self,
+        status_code: int,
+        headers: Headers | None = None,
+        body: bytes | None = b"",
+        *,
+        status_reason: str = "",
+        stream: AsyncIterator[bytes] | None = None,
+        close: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        super().__init__(headers or Headers(), body if stream is None else None, stream)
+        self.status_code = status_code
+        self.status_reason = status_reason
+        self.close = close
+
+    async def read(self) -> bytes:
+        """The whole decoded body; from here on it is no stream any more. BackendError when the backend breaks off."""
+        if self.body is None:
+            assert self.stream is not None
+            data = b"".join([part async for part in self.stream])
+            await self.aclose()
+            self.stream = None
+            coding = self.headers.get("content-encoding")
+            self.body = decode_content(data, coding) if coding else data
+            self.headers.raw = [
+                pair for pair in self.headers.raw if pair[0] not in (b"content-length", b"content-encoding")
+            ]
+        return self.body
+
+    async def aclose(self) -> None:
+        """Release the backend connection; safe to call again."""
+        close, self.close = self.close, None
+        if close is not None:
+            await close()
+
+    @property
+    def is_event_stream(self) -> bool:
+        """Whether the body is server-sent events that nobody has buffered."""
+        if self.body is not None:
+            return False
+        for name, value in self.headers.raw:
+            if name == b"content-type":
+                return value.startswith(b"text/event-stream")
+        return False
+
+
+def decode_content(data: bytes, coding: str) -> bytes:
+    """Undo Content-Encoding (RFC 9110 section 8.4) the way httpx does; unknown codings leave the bytes as they are."""
+    import httpx
+
+    return httpx.Response(200, headers={"content-encoding": coding}, content=data).content
