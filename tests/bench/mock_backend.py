@@ -1,0 +1,104 @@
+"""The benchmark's backend: raw bytes in, prebuilt bytes out, so that it is never what is measured.
+
+    python -m tests.bench.mock_backend              # prints "listening on http://127.0.0.1:PORT"
+
+A body with `"stream":true` gets 50 chunks, each its own write in its own turn of the loop; the header `x-pace: 5`
+spaces them by 5 ms. Anything else gets one small chat completion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import cast
+
+import uvloop
+
+CHUNKS = 50
+_TEXT = "Forty-two, as far as anybody knows."
+_PLAIN = json.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_760_000_000,
+        "model": "gpt-4o-mini",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": _TEXT}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18},
+    }
+).encode()
+PLAIN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_PLAIN), _PLAIN)
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def _event(content: str, finish: str | None) -> bytes:
+    choice = {"index": 0, "delta": {"content": content} if content else {}, "finish_reason": finish}
+    data = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1_760_000_000, "model": "gpt-4o-mini"}
+    event = f"data: {json.dumps({**data, 'choices': [choice]})}\n\n".encode()
+    return b"%x\r\n%b\r\n" % (len(event), event)
+
+
+STREAM = [_event(f" word{number}", None) for number in range(CHUNKS - 1)] + [_event("", "stop")]
+STREAM_END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+
+
+class MockBackend(asyncio.Protocol):
+    """One connection; requests come one after the other."""
+
+    def __init__(self) -> None:
+        self.buffer = b""
+        self.needed = 0  # bytes the request has in all; 0: not known yet; -1: a chunked body, ended by its last chunk
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer = self.buffer + data if self.buffer else data
+        if not self.needed and not self._read_head():
+            return
+        if self.needed > 0 and len(self.buffer) < self.needed:
+            return
+        if self.needed < 0 and not self.buffer.endswith(b"0\r\n\r\n"):
+            return
+        request, self.buffer, self.needed = self.buffer, b"", 0
+        if b'"stream":true' not in request:
+            self.transport.write(PLAIN)
+            return
+        pace = re.search(rb"x-pace: ?(\d+)", request, re.IGNORECASE)
+        self.transport.write(STREAM_HEAD + STREAM[0])
+        self._schedule(1, int(pace[1]) / 1000 if pace else 0.0)
+
+    def _read_head(self) -> bool:
+        end = self.buffer.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        length = re.search(rb"content-length: ?(\d+)", self.buffer[:end], re.IGNORECASE)
+        self.needed = end + 4 + int(length[1]) if length else -1
+        return True
+
+    def _schedule(self, number: int, pace: float) -> None:
+        loop = asyncio.get_running_loop()
+        if pace:
+            loop.call_later(pace, self._send, number, pace)
+        else:
+            loop.call_soon(self._send, number, pace)
+
+    def _send(self, number: int, pace: float) -> None:
+        if self.transport.is_closing():
+            return
+        if number == CHUNKS:
+            self.transport.write(STREAM_END)
+            return
+        self.transport.write(STREAM[number])
+        self._schedule(number + 1, pace)
+
+
+async def serve() -> None:
+    """Serve until the process is ended."""
+    server = await asyncio.get_running_loop().create_server(MockBackend, "127.0.0.1", 0, backlog=1024)
+    print(f"listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve())

@@ -1,0 +1,40 @@
+"""The gateway configurations the benchmark compares: to add one, add an entry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class GatewayVariant:
+    """A name, the text of gateway.yaml, and further files by relative path; `@backend@` becomes the backend's URL."""
+
+    name: str
+    config: str
+    files: dict[str, str] = field(default_factory=dict)
+
+
+# One API with a required subscription key, a backend with a credential: what every real gateway has at least.
+PLAIN = """\
+named_values:
+  backend-key: { env: BENCH_BACKEND_KEY }
+  subscription-key: { env: BENCH_SUBSCRIPTION_KEY }
+backends:
+  mock:
+    url: "@backend@/v1"
+    credentials:
+      header: { Authorization: "Bearer {{backend-key}}" }
+apis:
+  llm:
+    display_name: LLM
+    path: llm
+    kind: openai
+    backend: mock
+subscriptions:
+  bench:
+    display_name: Benchmark
+    scope: all-apis
+    keys: { primary: "{{subscription-key}}" }
+"""
+
+GATEWAYS = (GatewayVariant("gateway", PLAIN),)
