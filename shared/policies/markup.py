@@ -263,7 +263,11 @@ class _Reader:
         if _EXPRESSION.match(self.text, begin):
             end = self.expression(begin, lambda end: self.text.startswith(quote, _space_end(self.text, end)))
             if isinstance(end, Unclosed):
-                self.lost_in_tag(f"the expression in the attribute {name} is not closed: {end.reason}", end.at)
+                # A bracket left open makes the quote that was meant to end the value start a string instead.
+                reason = (
+                    "a bracket is open at the closing quote" if self.text[end.at : end.at + 1] == quote else end.reason
+                )
+                self.lost_in_tag(f"the expression in the attribute {name} is not closed: {reason}", end.at)
                 return None
             self.at = _space_end(self.text, end[1]) + 1
             return end[0]
