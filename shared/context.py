@@ -1,5 +1,6 @@
 """What one request carries on its way: APIM's `context`, and the services a policy may call."""
 
+import asyncio
 import logging
 import time
 import uuid
@@ -21,7 +22,9 @@ log = logging.getLogger("gateway")
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription as policies see it (`context.Subscription`). Keys are stored as hashes only, so they read as empty."""
+    """A subscription as policies see it (`context.Subscription`). Keys are stored as hashes only, so they read as
+    empty.
+    """
 
     id: str
     name: str = ""
@@ -103,11 +106,15 @@ class TokenSource(Protocol):
         ...
 
 
-class Sender(Protocol):
-    """Sends one request to anywhere, for policies such as `send-request`."""
+class BackendCaller(Protocol):
+    """The backends of the configuration a request started with."""
 
-    async def __call__(self, request: Any) -> Any:
-        """Takes an httpx.Request, returns an httpx.Response whose stream has the raw bytes."""
+    def knows(self, id: str) -> bool:
+        """Whether a backend of that id is declared."""
+        ...
+
+    async def forward(self, ctx: "Context", *, header_timeout: float | None = None) -> GatewayResponse:
+        """Send the request to the backend chosen for it, and return the answer unread. BackendError when none comes."""
         ...
 
 
@@ -119,7 +126,6 @@ class Services:
     """What policies may use of the outside world. The app fills it in once; tests pass their own clock and random."""
 
     tokens: TokenSource
-    send: Sender
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     monotonic: Callable[[], float] = time.monotonic
     random: Random = field(default_factory=Random)
@@ -136,8 +142,65 @@ CompletionCallback = Callable[[Completion], Awaitable[None] | None]
 ReplyCallback = Callable[["Context"], Awaitable[None]]
 
 
+class ClientWatch:
+    """Ends the work for a caller who hung up.
+
+    Waiting for `http.disconnect` costs a task, so it starts only for an exchange that lasts; a quick answer never pays.
+    `follow` moves the watch to the task that does the work now: on Functions the answer is sent by another task than
+    the one that made it. The followed task is cancelled, and `gone` tells that this was the reason.
+    """
+
+    __slots__ = ("gone", "_receive", "_loop", "_task", "_timer", "_watcher", "_body_pending")
+    AFTER = 0.25
+
+    def __init__(self, receive: Callable[[], Awaitable[Any]], *, body_pending: bool) -> None:
+        self.gone = False
+        self._receive = receive
+        self._body_pending = body_pending
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[Any] | None = asyncio.current_task()
+        self._watcher: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(self.AFTER, self._start)
+
+    def body_received(self) -> None:
+        """The request body has come to its end, so the next message can only be the disconnect."""
+        self._body_pending = False
+
+    def follow(self) -> None:
+        """Cancel the current task instead of the one before."""
+        self._task = asyncio.current_task()
+
+    def stop(self) -> None:
+        """The exchange has ended."""
+        self._task = None
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    def lost(self) -> None:
+        """The caller is known to be gone."""
+        self.gone = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def _start(self) -> None:
+        if self._body_pending:  # whoever reads the body sees the disconnect first
+            self._timer = self._loop.call_later(self.AFTER, self._start)
+        else:
+            self._watcher = self._loop.create_task(self._wait())
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.lost()
+
+
 class Context:
-    """One request on its way, owned by one task. Names are those of APIM's `context`; what is not known yet is None."""
+    """One request on its way, owned by one task. Names are those of APIM's `context`; what is not known yet is None.
+
+    `withheld` has the header fields the caller sent that policies may read but no backend gets as they came: keys,
+    credentials, forwarding headers. `watch` is there while a caller may hang up.
+    """
 
     __slots__ = (
         "request",
@@ -151,6 +214,7 @@ class Context:
         "backend",
         "backend_id",
         "backend_url",
+        "backends",
         "variables",
         "last_error",
         "section",
@@ -158,7 +222,8 @@ class Context:
         "trace_entries",
         "started",
         "timestamp",
-        "caller_secrets",
+        "withheld",
+        "watch",
         "_request_id",
         "_on_reply",
         "_on_completion",
@@ -176,6 +241,7 @@ class Context:
         self.backend: BackendInfo | None = None
         self.backend_id: str | None = None
         self.backend_url: str | None = None
+        self.backends: BackendCaller | None = None
         self.variables: dict[str, Any] = {}
         self.last_error: GatewayError | None = None
         self.section = ""
@@ -183,7 +249,8 @@ class Context:
         self.trace_entries: list[TraceEntry] | None = None
         self.started = services.monotonic()
         self.timestamp = services.clock()
-        self.caller_secrets: tuple[str, ...] = ()
+        self.withheld: list[tuple[bytes, bytes]] = []
+        self.watch: ClientWatch | None = None
         self._request_id: uuid.UUID | None = None
         self._on_reply: list[ReplyCallback] = []
         self._on_completion: list[CompletionCallback] | None = []
@@ -224,7 +291,9 @@ class Context:
             self.trace_entries.append(TraceEntry(elapsed, self.section, source, severity, data))
 
     def on_reply(self, callback: ReplyCallback) -> None:
-        """Run `callback` once the response is decided and before its first byte leaves; it may wrap `response.stream`."""
+        """Run `callback` once the response is decided and before its first byte leaves; it may wrap
+        `response.stream`.
+        """
         self._on_reply.append(callback)
 
     async def before_reply(self) -> None:
@@ -239,7 +308,9 @@ class Context:
         self._on_completion.append(callback)
 
     async def complete(self, completion: Completion) -> None:
-        """Run the completion callbacks; a second call does nothing. A failing one is logged and does not stop the rest."""
+        """Run the completion callbacks; a second call does nothing. A failing one is logged and does not stop the
+        rest.
+        """
         callbacks, self._on_completion = self._on_completion, None
         for callback in callbacks or ():
             try:

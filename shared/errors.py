@@ -1,15 +1,15 @@
 """Every error the gateway raises on purpose.
 
-    GatewayError                 has a status and a message for the caller
-    ├── Refusal                  the caller's fault or a limit: 4xx
-    │   ├── OperationNotFound    404
-    │   ├── AccessDenied         401, with the challenge APIM sends
-    │   └── RequestTooLarge      413
-    ├── BackendError             502 / 504: no answer, or not to its end
-    ├── PolicyFailed             500: a policy or an expression failed
-    └── Unavailable              503: the gateway cannot decide now (no configuration, key store out of reach)
-    ConfigError                  everything wrong with a configuration, at once
-    ClientGone                   the caller hung up; nobody is left to answer
+GatewayError                 has a status and a message for the caller
+├── Refusal                  the caller's fault or a limit: 4xx
+│   ├── OperationNotFound    404
+│   ├── AccessDenied         401, with the challenge APIM sends
+│   └── RequestTooLarge      413
+├── BackendError             502 / 504: no answer, or not to its end
+├── PolicyFailed             500: a policy or an expression failed
+└── Unavailable              503: the gateway cannot decide now (no configuration, key store out of reach)
+ConfigError                  everything wrong with a configuration, at once
+ClientGone                   the caller hung up; nobody is left to answer
 """
 
 from collections.abc import Sequence
@@ -90,7 +90,8 @@ class AccessDenied(Refusal):
     def invalid_key(cls, challenge: str) -> "AccessDenied":
         """A key that no active subscription with access to the API has."""
         return cls(
-            "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription.",
+            "Access denied due to invalid subscription key. "
+            "Make sure to provide a valid key for an active subscription.",
             reason="SubscriptionKeyInvalid",
             headers=[("www-authenticate", challenge)],
         )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from shared.errors import RequestTooLarge
 
@@ -24,29 +24,32 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-# What the Functions host, App Service and their proxies add. A backend must not see them: they name the platform's
-# inside, and host keys open the function app itself.
-PLATFORM = frozenset(
+# Keys of the Functions host and its own bookkeeping: dropped on arrival, nobody may see them.
+HOST_ONLY = HOP_BY_HOP | {
+    b"x-functions-key",
+    b"x-functions-clientid",
+    b"x-ms-invocation-id",
+    b"x-ms-coldstart",
+    b"x-ms-token-aad-access-token",
+    b"x-ms-token-aad-id-token",
+    b"x-ms-token-aad-refresh-token",
+}
+
+# Credentials a caller may send. Unless an API says otherwise they end at the gateway.
+CREDENTIALS = frozenset({b"authorization", b"api-key", b"x-api-key", b"ocp-apim-subscription-key"})
+
+# What App Service, its proxies and other hops tell of the caller. Policies read some of it; a backend gets none of it
+# as
+# it came, because it names the platform's inside and cannot be trusted behind another proxy.
+FORWARDING = frozenset(
     {
-        b"x-functions-key",
-        b"x-functions-clientid",
-        b"x-ms-invocation-id",
-        b"x-ms-coldstart",
-        b"x-ms-client-principal",
-        b"x-ms-client-principal-id",
-        b"x-ms-client-principal-name",
-        b"x-ms-client-principal-idp",
-        b"x-ms-token-aad-access-token",
-        b"x-ms-token-aad-id-token",
-        b"x-ms-token-aad-refresh-token",
-        b"x-ms-token-aad-expires-on",
+        b"client-ip",
+        b"disguised-host",
         b"forwarded",
-        b"x-forwarded-for",
-        b"x-forwarded-host",
-        b"x-forwarded-proto",
-        b"x-forwarded-port",
-        b"x-forwarded-prefix",
-        b"x-forwarded-tlsversion",
+        b"host",
+        b"max-forwards",
+        b"via",
+        b"was-default-hostname",
         b"x-appservice-proto",
         b"x-arr-log-id",
         b"x-arr-ssl",
@@ -57,16 +60,24 @@ PLATFORM = frozenset(
         b"x-azure-socketip",
         b"x-client-ip",
         b"x-client-port",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-prefix",
+        b"x-forwarded-proto",
+        b"x-forwarded-tlsversion",
+        b"x-ms-client-principal",
+        b"x-ms-client-principal-id",
+        b"x-ms-client-principal-idp",
+        b"x-ms-client-principal-name",
         b"x-original-host",
         b"x-original-url",
         b"x-real-ip",
         b"x-site-deployment-id",
         b"x-waws-unencoded-url",
-        b"client-ip",
-        b"disguised-host",
-        b"was-default-hostname",
     }
 )
+WITHHELD = FORWARDING | CREDENTIALS
 
 
 class Headers:
@@ -117,20 +128,22 @@ class Headers:
 
 
 def encode_value(value: str) -> bytes:
-    """A header value in bytes. CR, LF and NUL become spaces (RFC 9110 section 5.5), text beyond Latin-1 is sent as UTF-8."""
+    """A header value in bytes. CR, LF and NUL become spaces (RFC 9110 section 5.5), text beyond Latin-1 is sent as
+    UTF-8.
+    """
     data = value.encode("latin-1") if value.isascii() else value.encode("utf-8")
     if b"\r" in data or b"\n" in data or b"\0" in data:
         data = data.replace(b"\r", b" ").replace(b"\n", b" ").replace(b"\0", b" ")
     return data.strip(b" \t")
 
 
-def end_to_end(raw: RawHeaders) -> RawHeaders:
-    """The fields that may be passed on: without hop-by-hop fields and those that `Connection` names."""
-    named = [value for name, value in raw if name == b"connection"]
-    if named:
-        listed = {token.strip().lower() for value in named for token in value.split(b",")}
-        return [pair for pair in raw if pair[0] not in HOP_BY_HOP and pair[0] not in listed]
-    return [pair for pair in raw if pair[0] not in HOP_BY_HOP]
+def end_to_end(raw: RawHeaders, drop: frozenset[bytes] = HOP_BY_HOP) -> RawHeaders:
+    """The fields that may be passed on: without those in `drop` and those that `Connection` names (RFC 9110, 7.6.1)."""
+    for name, value in raw:
+        if name == b"connection" and value.lower() not in (b"keep-alive", b"close"):
+            listed = {token.strip().lower() for token in value.split(b",")}
+            return [pair for pair in raw if pair[0] not in drop and pair[0] not in listed]
+    return [pair for pair in raw if pair[0] not in drop]
 
 
 class Url:
@@ -165,6 +178,28 @@ class Url:
         default = {"http": 80, "https": 443}.get(self.scheme)
         host = self.host if self.port in (0, default) else f"{self.host}:{self.port}"
         return f"{self.scheme}://{host}{self.path}{self.query_string}"
+
+
+def query_parameters(query: str) -> dict[str, str]:
+    """The first value of each query parameter, decoded."""
+    parameters: dict[str, str] = {}
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        parameters.setdefault(decode_query(name), decode_query(value))
+    return parameters
+
+
+def decode_query(text: str) -> str:
+    """A query name or value with `+` and percent-encoding undone."""
+    return unquote(text.replace("+", " ")) if "%" in text or "+" in text else text
+
+
+def without_query_parameters(query: str, names: frozenset[str]) -> str:
+    """The query without any parameter of these names, the rest untouched."""
+    if not query:
+        return query
+    kept = [pair for pair in query.split("&") if decode_query(pair.partition("=")[0]).lower() not in names]
+    return "&".join(kept)
 
 
 class BodyNotBuffered(Exception):
@@ -215,7 +250,8 @@ class GatewayRequest(_Body):
     """The caller's request as policies see and change it.
 
     `url` is the part below the API's path (what `rewrite-uri` changes), `original_url` what the caller asked for.
-    A body of unknown size stays a stream until somebody reads it; `replayable` tells whether a second attempt can send it.
+    A large body, or one of unknown size, stays a stream until somebody reads it; `replayable` tells whether a second
+    attempt can send it.
     """
 
     __slots__ = ("method", "url", "original_url", "ip_address", "matched_parameters", "certificate", "limit")
@@ -259,7 +295,7 @@ class GatewayRequest(_Body):
 
     @property
     def foundry_deployment(self) -> str | None:
-        """The deployment in the path or the model in a body already read (APIM: `context.Request.Foundry.Deployment`)."""
+        """The deployment in the path, or the model in a body already read (`context.Request.Foundry.Deployment`)."""
         deployment = self.matched_parameters.get("deployment-id")
         if deployment or not self.body:
             return deployment

@@ -161,8 +161,8 @@ def _broken_references(gateway: Gateway) -> Iterator[tuple[Location, str]]:
         if len(open_products) > 1:
             names = ", ".join(product.id for product in open_products)
             yield ("apis", id), f"at most one open product per API, but it is in {names}"
-    for id, product in gateway.products.items():
-        for name in product.apis:
+    for id, declared in gateway.products.items():
+        for name in declared.apis:
             if name not in gateway.apis:
                 yield ("products", id, "apis"), f"no API {name}{suggestion(name, gateway.apis)}"
     for id, subscription in gateway.subscriptions.items():
@@ -180,7 +180,9 @@ def products_of(gateway: Gateway, api_id: str) -> list[Any]:
 
 
 def line_of(tree: Any, location: Location) -> int:
-    """The line (from 1) of a place in a tree read by ruamel, or of the nearest place above that has one; 0 for the whole."""
+    """The line (from 1) of a place in a tree read by ruamel, or of the nearest place above that has one; 0 for the
+    whole.
+    """
     line = 0
     for part in location:
         try:

@@ -22,7 +22,9 @@ class NamedValues:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The secret texts, longest first, so that masking one cannot cut another in half."""
-        return tuple(sorted((self.values[name] for name in self.secret_names if self.values[name]), key=len, reverse=True))
+        return tuple(
+            sorted((self.values[name] for name in self.secret_names if self.values[name]), key=len, reverse=True)
+        )
 
     def substitute(self, text: str, missing: Callable[[str], None]) -> str:
         """`text` with every `{{name}}` replaced; `missing` is told each unknown name, which then stays as it is."""
@@ -53,7 +55,8 @@ async def resolve(
     """Look up every declared value.
 
     Returns the values and, by name, what is wrong with those that have none. With `placeholders` a value that is only
-    known where the gateway runs (environment, Key Vault) reads as its own name, so that a file can be checked elsewhere.
+    known where the gateway runs (environment, Key Vault) reads as its own name, so that a file can be checked
+    elsewhere.
     """
     values: dict[str, str] = {}
     problems: dict[str, str] = {}

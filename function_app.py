@@ -1,0 +1,41 @@
+"""The Azure Functions entry: one catch-all HTTP function hands every request to the gateway."""
+
+import functools
+import logging
+import os
+from pathlib import Path
+
+import azure.functions as func
+import azurefunctions.extensions.http.fastapi as http
+from azurefunctions.extensions.http.fastapi import web
+from fastapi import FastAPI
+
+from shared.app import App
+from shared.settings import from_environment, is_local
+
+# The extension's own FastAPI app would answer /docs, /redoc and /openapi.json itself, and the invocation would wait for
+# ever; its built-in telemetry would report every call a second time.
+web.FastAPI = functools.partial(  # type: ignore[misc]
+    FastAPI,
+    docs_url=None,
+    redoc_url=None,
+    openapi_url=None,
+    telemetry={"tracing": False, "metrics": False, "logs": False},
+)
+# Its server's access log has whole URLs in it, keys in query strings too.
+logging.getLogger("uvicorn.access").addFilter(lambda record: False)
+for name in ("azure", "httpx"):
+    logging.getLogger(name).setLevel(logging.WARNING)
+
+local = is_local(os.environ)
+gateway = App(from_environment(base=Path(__file__).resolve().parent, local=local), local=local)
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+
+# The host tries functions in alphabetical order of their names: a catch-all must come last.
+@app.function_name("zz_gateway")
+@app.route(route="{*path}", methods=["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
+async def zz_gateway(req: http.Request) -> http.Response:
+    """Every request: the gateway has its own keys and its own routes."""
+    return await gateway.handle(req)

@@ -1,0 +1,115 @@
+"""`python -m shared <command>`: serve the gateway locally, check a configuration, import APIs, manage subscriptions."""
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from shared.settings import SettingsError, from_environment, is_local
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m shared", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    _add_serve(commands)
+    _add_check(commands)
+    _add_schema(commands)
+    from shared.management.commands import COMMANDS
+
+    for command in COMMANDS:
+        command.add_arguments(commands)
+    parsed = parser.parse_args(arguments)
+    try:
+        result: int = parsed.run(parsed)
+        return result
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("serve", help="serve the gateway on this machine")
+    parser.add_argument("--config", type=Path, help="gateway.yaml (default: GATEWAY_CONFIG or ./gateway.yaml)")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=7071, help="0 takes a free one")
+    parser.add_argument("--reload-seconds", type=float, default=2.0, help="look for changed files this often")
+    parser.set_defaults(run=_serve)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    import uvicorn
+
+    from shared.app import App
+
+    environment = dict(os.environ)
+    environment.setdefault("GATEWAY_RELOAD_SECONDS", str(arguments.reload_seconds))
+    if arguments.config:
+        environment["GATEWAY_CONFIG"] = str(arguments.config.resolve())
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("azure").setLevel(logging.WARNING)
+    settings = from_environment(environment, base=Path.cwd(), local=is_local(environment))
+    config = uvicorn.Config(
+        App(settings, local=is_local(environment)),
+        host=arguments.host,
+        port=arguments.port,
+        access_log=False,  # it would show keys in query strings
+        log_level="warning",
+        server_header=False,
+        lifespan="on",
+        ws="none",
+        timeout_graceful_shutdown=5,
+    )
+
+    class Server(uvicorn.Server):
+        """Says where it listens once it does."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            for server in self.servers:
+                host, port = server.sockets[0].getsockname()[:2]
+                print(f"listening on http://{host}:{port}", flush=True)
+
+    server = Server(config)
+    server.run()
+    return 0 if server.started else 1
+
+
+def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("check", help="validate a configuration and print every problem")
+    parser.add_argument("file", nargs="?", type=Path, default=Path("gateway.yaml"))
+    parser.add_argument("--no-secrets", action="store_true", help="do without values that only the deployed app has")
+    parser.set_defaults(run=_check)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from shared.management.check import check
+
+    problems = asyncio.run(check(arguments.file, os.environ, placeholders=arguments.no_secrets))
+    for problem in problems:
+        print(problem)
+    errors = sum(problem.severity == "error" for problem in problems)
+    print(f"{arguments.file}: {errors} problem{'' if errors == 1 else 's'}" if errors else f"{arguments.file}: valid")
+    return 1 if errors else 0
+
+
+def _add_schema(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = commands.add_parser("schema", help="print the JSON Schema of gateway.yaml")
+    parser.set_defaults(run=_schema)
+
+
+def _schema(_: argparse.Namespace) -> int:
+    from shared.config.schema import schema_text
+
+    sys.stdout.write(schema_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""Puts the app together: settings, services, configuration and the gateway; one `handle` for every server."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.backends.auth.managed_identity import AzureIdentity, IdentityTokens
+from shared.backends.backends import Backends
+from shared.backends.transport import Transport
+from shared.config.key_vault import KeyVault
+from shared.config.loader import Loaded, load
+from shared.context import Deployment, Services
+from shared.errors import ConfigError
+from shared.gateway.catalog import Catalog, compile_catalog
+from shared.gateway.gateway import Gateway, Serving
+from shared.gateway.stored_keys import StoredKeys
+from shared.gateway.subscription_keys import SubscriptionKeys, declared_keys
+from shared.settings import Settings
+from shared.stores.account import Account
+from shared.stores.subscriptions import TABLE as SUBSCRIPTIONS
+from shared.stores.subscriptions import KeyDigest, SubscriptionStore
+
+log = logging.getLogger("gateway")
+
+
+class App:
+    """The gateway with all it needs. Made once per process; starts with the first request, on that request's loop.
+
+    A configuration that does not load leaves the app answering 503 (and trying again); once one has loaded, a later
+    bad one is logged and the last good one stays.
+    """
+
+    RETRY_SECONDS = 10.0
+
+    def __init__(self, settings: Settings, *, local: bool) -> None:
+        self.settings = settings
+        self.identity = AzureIdentity(settings.identity_client_id, local=local)
+        self.tokens = IdentityTokens(self.identity.fetch)
+        self.transport = Transport()
+        self.account = Account.of(settings)
+        self.stored_keys: StoredKeys | None = None
+        deployment = Deployment(settings.region, settings.service_name)
+        self.services = Services(self.tokens, deployment=deployment)
+        self.gateway = Gateway(self.services, client_ip_header=settings.client_ip_header)
+        self.problems: list[str] = []
+        self._stamp: object = None
+        self._loading: asyncio.Task[None] | None = None
+        self._look_again = 0.0
+
+    async def handle(self, request: Request) -> Response:
+        """The answer to any request; never raises but for its own cancellation."""
+        if self.services.monotonic() >= self._look_again:
+            await self._refresh()
+        return await self.gateway.handle(request)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """The same as an ASGI application, for the local server."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            response = await self.handle(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1008})
+
+    async def load(self) -> None:
+        """Load the configuration and put it in use. ConfigError with all problems when it is not usable."""
+        vault = KeyVault(self.identity.credential)
+        try:
+            loaded = await load(self.settings.config, self.settings.environment, vault.secret)
+        finally:
+            await vault.aclose()
+        catalog = await asyncio.to_thread(compile_catalog, loaded)
+        self._use(loaded, catalog)
+        for problem in loaded.problems:
+            log.warning("%s", problem)
+
+    async def aclose(self) -> None:
+        """Close connections and credentials."""
+        await self.transport.aclose()
+        await self.identity.aclose()
+        if self.stored_keys is not None:
+            await self.stored_keys.close()
+        if self.account is not None:
+            await self.account.close()
+
+    def _use(self, loaded: Loaded, catalog: Catalog) -> None:
+        digest = KeyDigest(self.settings.key_hash_secret)
+        declared = declared_keys(catalog.gateway, digest, self.settings.all_access_key, loaded.problem)
+        if self.stored_keys is None and self.account is not None:
+            store = SubscriptionStore(self.account.tables.table(SUBSCRIPTIONS), digest.check)
+            self.stored_keys = StoredKeys(store)
+        keys = SubscriptionKeys(digest, declared, self.stored_keys)
+        self.gateway.serving = Serving(catalog, Backends(catalog.targets, self.transport), keys)
+
+    async def _refresh(self) -> None:
+        """Load the configuration when there is none or its files have changed. One request at a time does it; the
+        first ones wait for it, later ones go on with what there is."""
+        if self._loading is None:
+            self._loading = asyncio.create_task(self._load_if_changed())
+            self._loading.add_done_callback(lambda _: setattr(self, "_loading", None))
+        if self.gateway.serving is None:
+            await asyncio.shield(self._loading)
+
+    async def _load_if_changed(self) -> None:
+        first = self.gateway.serving is None
+        wait = self.RETRY_SECONDS if first else self.settings.reload_seconds or float("inf")
+        try:
+            stamp = await asyncio.to_thread(self._stamp_of_files)
+            if first or stamp != self._stamp:
+                self._stamp = stamp
+                await self.load()
+                self.problems = []
+                wait = self.settings.reload_seconds or float("inf")
+        except ConfigError as error:
+            self.problems = [str(problem) for problem in error.problems]
+            state = "no configuration" if first else "the last good configuration stays"
+            log.error("%s:\n%s", state, error)
+        except Exception:
+            log.exception("the configuration cannot be loaded")
+        self._look_again = self.services.monotonic() + wait
+
+    def _stamp_of_files(self) -> object:
+        """What changes when a file of the configuration does."""
+        folder = self.settings.config.parent
+        files = [self.settings.config, *sorted(folder.glob("policies/**/*.xml")), *sorted(folder.glob("apis/**/*"))]
+        return [(str(file), stat.st_mtime_ns, stat.st_size) for file in files if (stat := _stat(file))]
+
+    async def _lifespan(self, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await self._refresh()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.aclose()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def _stat(file: Any) -> Any:
+    try:
+        return file.stat()
+    except OSError:
+        return None

@@ -1,0 +1,117 @@
+"""One attempt at a backend: a fresh request built from the caller's, authenticated, sent; the answer as it comes."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+
+from shared.backends.target import Target
+from shared.backends.transport import Content, Transport, build_request
+from shared.context import Context
+from shared.errors import BackendError
+from shared.message import (
+    GatewayResponse,
+    Headers,
+    RawHeaders,
+    end_to_end,
+    limited,
+    without_query_parameters,
+)
+
+
+async def forward(
+    ctx: Context, target: Target, transport: Transport, *, header_timeout: float | None = None
+) -> GatewayResponse:
+    """Send `ctx.request` to `target` and return its answer with the body unread.
+
+    `header_timeout` (seconds) shortens the backend's own limit, never lengthens it past what the platform allows.
+    BackendError when no answer comes: 502 for the connection, 504 for time. The request itself is left as it was.
+    """
+    request = await build(ctx, target, header_timeout)
+    ctx.backend = target.info
+    try:
+        response = await transport.handle_async_request(request)
+    except httpx.TransportError as error:
+        raise as_backend_error(error, target.info.id) from error
+    headers = Headers(end_to_end([(name.lower(), value) for name, value in response.headers.raw]))
+    reason = response.extensions.get("reason_phrase", b"").decode("latin-1")
+    stream = response.stream
+    if isinstance(stream, Content) and "content-encoding" not in headers:
+        return GatewayResponse(response.status_code, headers, stream.content, status_reason=reason)
+    return GatewayResponse(
+        response.status_code,
+        headers,
+        status_reason=reason,
+        stream=_body(response, target.info.id),
+        close=response.aclose,
+    )
+
+
+async def build(ctx: Context, target: Target, header_timeout: float | None) -> httpx.Request:
+    """The request of one attempt: the caller's, less what no backend may see, plus what this backend must be shown."""
+    request = ctx.request
+    withheld = {id(pair) for pair in ctx.withheld}
+    replaced = target.replaced_headers
+    headers: RawHeaders = [pair for pair in request.headers.raw if pair[0] not in replaced and id(pair) not in withheld]
+    content: bytes | AsyncIterator[bytes] | None = request.body
+    if content is None and request.stream is not None:
+        content = limited(request.stream, request.limit)
+    else:
+        headers = [pair for pair in headers if pair[0] != b"content-length"]
+        if content or request.method in ("POST", "PUT", "PATCH"):
+            headers.append((b"content-length", b"%d" % len(request.body or b"")))
+    headers += target.headers
+    if target.identity is not None:
+        token = await ctx.services.tokens.token(target.identity.resource, target.identity.client_id)
+        headers.append((b"authorization", b"Bearer " + token.encode()))
+    path = target.base_path + request.url.path + _query(request.url.query_text, target)
+    timeout = target.timeouts
+    if header_timeout is not None and header_timeout < timeout["headers"]:
+        timeout = {**timeout, "headers": header_timeout}
+    return build_request(
+        request.method,
+        target.origin,
+        path.encode("latin-1"),
+        headers=headers,
+        body=content or b"",
+        timeout=timeout,
+        extensions=target.extensions,
+    )
+
+
+def _query(query: str, target: Target) -> str:
+    if target.replaced_query:
+        query = without_query_parameters(query, target.replaced_query)
+        query = f"{query}&{target.query}" if query else target.query
+    return f"?{query}" if query else ""
+
+
+async def _body(response: httpx.Response, backend: str) -> AsyncIterator[bytes]:
+    stream = response.stream
+    assert isinstance(stream, httpx.AsyncByteStream)
+    try:
+        async for chunk in stream:
+            yield chunk
+    except httpx.TransportError as error:
+        raise as_backend_error(error, backend) from error
+    finally:
+        await response.aclose()
+
+
+def as_backend_error(error: httpx.TransportError, backend: str) -> BackendError:
+    """The gateway's error for a network failure. The caller learns what happened, operators which backend and why."""
+    detail = f"backend {backend}: {type(error).__name__}: {error}"
+    match error:
+        case httpx.ConnectTimeout():
+            return BackendError.timeout("The backend could not be connected to in time.", detail=detail)
+        case httpx.PoolTimeout():
+            return BackendError.timeout("No connection to the backend became free in time.", detail=detail)
+        case httpx.TimeoutException():
+            return BackendError.timeout("The backend did not answer in time.", detail=detail)
+        case httpx.ConnectError() | httpx.ProxyError():
+            return BackendError("The backend could not be reached.", detail=detail)
+        case httpx.RemoteProtocolError():
+            return BackendError("The backend closed the connection or did not answer in HTTP.", detail=detail)
+        case httpx.LocalProtocolError():
+            return BackendError("The request cannot be sent to the backend.", detail=detail)
+        case _:
+            return BackendError("The connection to the backend broke.", detail=detail)

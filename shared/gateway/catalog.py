@@ -1,0 +1,124 @@
+"""Everything compiled for one version of the configuration; swapped whole when it changes."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from shared.backends.target import Target, compile_backend
+from shared.config.loader import Loaded, products_of
+from shared.config.models import Api, Gateway, Operation, Product
+from shared.config.named_values import NamedValues
+from shared.config.openapi import operations_of
+from shared.errors import ConfigError
+from shared.gateway.authorize import Access
+from shared.gateway.match import Apis, Operations, compile_template
+from shared.llm.api_kind import ApiKind
+from shared.llm.kinds import api_kind
+from shared.policies.documents import PolicyDocuments, compile_documents
+from shared.policies.sections import Sections
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An API made ready: its operations, who may call it, what kind it is."""
+
+    api: Api
+    kind: ApiKind
+    access: Access
+    operations: Operations[Operation]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """A configuration ready to serve. A request keeps the catalog it started with."""
+
+    gateway: Gateway
+    named_values: NamedValues
+    routes: Apis[Route]
+    targets: dict[str, Target]
+    documents: PolicyDocuments
+    _sections: dict[tuple[str, str, str], Sections] = field(default_factory=dict)
+
+    def sections(self, api: str, operation: str, product: str) -> Sections:
+        """The policies of an operation called under a product (empty: none), outer scopes already in place."""
+        key = (api, operation, product)
+        found = self._sections.get(key)
+        if found is None:
+            found = self._sections[key] = self.documents.sections(api, operation, product)
+        return found
+
+
+def compile_catalog(loaded: Loaded) -> Catalog:
+    """Compile a loaded configuration. ConfigError with all problems, those of the loading included."""
+    gateway = loaded.gateway
+    if gateway is None:
+        raise ConfigError(loaded.problems)
+    folder = loaded.file.parent
+    routes = [
+        (api.path, _route(loaded, gateway, api, _operations(loaded, folder, api))) for api in gateway.apis.values()
+    ]
+    documents = compile_documents(loaded, {route.api.id: route.operations.targets for _, route in routes})
+    targets = {}
+    for id, backend in gateway.backends.items():
+        try:
+            targets[id] = compile_backend(id, backend, folder)
+        except (OSError, ValueError) as error:
+            loaded.problem(("backends", id), str(error))
+    if any(problem.severity == "error" for problem in loaded.problems):
+        raise ConfigError(loaded.problems)
+    return Catalog(gateway, loaded.named_values, Apis(routes), targets, documents)
+
+
+def _route(loaded: Loaded, gateway: Gateway, api: Api, operations: list[Operation]) -> Route:
+    products: tuple[Product, ...] = tuple(products_of(gateway, api.id))
+    templates = [compile_template(operation, operation.method, operation.url_template) for operation in operations]
+    return Route(api, api_kind(api.kind), Access.of(api, products), Operations(templates))
+
+
+def _operations(loaded: Loaded, folder: Path, api: Api) -> list[Operation]:
+    """The operations of an API: declared, from its OpenAPI document, or its kind's own."""
+    declared = list(api.operations or ())
+    if api.openapi is not None:
+        known = {operation.id for operation in declared}
+        declared += [found for found in _from_openapi(loaded, folder, api) if found.id not in known]
+    if declared or api.kind == "http":
+        return declared
+    return [
+        Operation.model_validate(
+            {
+                "id": template.id,
+                "display_name": template.display_name,
+                "method": template.method,
+                "url_template": template.url_template,
+                "genai": template.genai,
+            }
+        )
+        for template in api_kind(api.kind).operations
+    ]
+
+
+def _from_openapi(loaded: Loaded, folder: Path, api: Api) -> list[Operation]:
+    assert api.openapi is not None
+    try:
+        document = read_document(folder / api.openapi)
+        return [Operation.model_validate(fields) for fields in operations_of(document)]
+    except OSError as error:
+        loaded.problem(("apis", api.id, "openapi"), f"{api.openapi} cannot be read: {error.strerror}")
+    except ValueError as error:  # pydantic's ValidationError is one
+        loaded.problem(("apis", api.id, "openapi"), f"{api.openapi}: {str(error).splitlines()[0]}")
+    return []
+
+
+def read_document(file: Path) -> Any:
+    """A JSON or YAML file as plain data. ValueError when it is neither."""
+    text = file.read_text(encoding="utf-8")
+    if text.lstrip().startswith("{"):
+        return json.loads(text)
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError(f"not valid YAML: {error}") from error

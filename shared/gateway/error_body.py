@@ -1,0 +1,68 @@
+"""The one place where an error becomes a body: APIM's fields, and the error object the caller's SDK reads."""
+
+import json
+from typing import Any
+
+from shared.context import Context
+from shared.errors import GatewayError
+from shared.llm.api_kind import Dialect
+from shared.message import GatewayResponse, Headers
+
+# The names Anthropic's API gives its errors (https://docs.anthropic.com/en/api/errors); OpenAI's own are close to them.
+TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+
+CODES = {
+    "SubscriptionKeyNotFound": "missing_api_key",
+    "SubscriptionKeyInvalid": "invalid_api_key",
+    "OperationNotFound": "not_found",
+}
+
+
+def dialect_of(ctx: Context) -> Dialect:
+    """How the caller expects errors to be worded: by the API's kind, else by a header only Anthropic's SDKs send."""
+    if ctx.kind is not None and ctx.kind.model_in is not None:
+        return ctx.kind.dialect
+    return "anthropic" if "anthropic-version" in ctx.request.headers else "openai"
+
+
+def error_fields(error: GatewayError, dialect: Dialect, request_id: str) -> dict[str, Any]:
+    """APIM's `statusCode` and `message` first, then `error` as the official SDKs read it, in one object."""
+    kind = TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
+    fields: dict[str, Any] = {"statusCode": error.status, "message": error.message}
+    if error.status >= 500:
+        fields["activityId"] = request_id
+    if dialect == "anthropic":
+        fields |= {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id}
+    else:
+        code = error.code or CODES.get(error.reason) or _snake(error.reason)
+        fields["error"] = {"message": error.message, "type": kind, "param": None, "code": code}
+    return fields
+
+
+def error_response(ctx: Context, error: GatewayError) -> GatewayResponse:
+    """The answer an error has before on-error policies look at it."""
+    body = json.dumps(error_fields(error, dialect_of(ctx), str(ctx.request_id)), ensure_ascii=False)
+    headers = Headers([(b"content-type", b"application/json")])
+    for name, value in error.headers:
+        headers.add(name, value)
+    return GatewayResponse(error.status, headers, body.encode())
+
+
+def error_event(ctx: Context, error: GatewayError) -> bytes:
+    """A server-sent event that makes the caller's SDK raise: for a stream that cannot go on."""
+    dialect = dialect_of(ctx)
+    data = json.dumps(error_fields(error, dialect, str(ctx.request_id)), ensure_ascii=False)
+    return f"event: error\ndata: {data}\n\n".encode() if dialect == "anthropic" else f"data: {data}\n\n".encode()
+
+
+def _snake(reason: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in reason).lstrip("_")

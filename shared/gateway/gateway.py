@@ -1,0 +1,104 @@
+"""The request's way, on one screen: receive, match, authorize, run the policies, reply."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.context import BackendCaller, Completion, Context, Services
+from shared.errors import ClientGone, GatewayError, OperationNotFound, Unavailable
+from shared.gateway.authorize import KeyRing, authorize
+from shared.gateway.catalog import Catalog
+from shared.gateway.pipeline import answer_error, run_pipeline
+from shared.gateway.receive import receive
+from shared.gateway.reply import Reply
+from shared.message import GatewayRequest, GatewayResponse, Headers, Url
+
+log = logging.getLogger("gateway")
+
+# APIM's own health path, answered without a key.
+HEALTH = "/status-0123456789abcdef"
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What is in use: a compiled configuration, its backends, its keys. Swapped whole; a request keeps what it began
+    with.
+    """
+
+    catalog: Catalog
+    backends: BackendCaller
+    keys: KeyRing
+
+
+class Gateway:
+    """Answers requests from what is in use. `handle` never raises but for its own cancellation."""
+
+    def __init__(self, services: Services, *, client_ip_header: str | None = None) -> None:
+        self.serving: Serving | None = None
+        self._services = services
+        self._client_ip_header = client_ip_header
+
+    async def handle(self, request: Request) -> Response:
+        """The answer to any request."""
+        if request.scope["path"] == HEALTH:
+            return Response(status_code=200)
+        ctx: Context | None = None
+        try:
+            serving = self.serving
+            if serving is None:
+                raise Unavailable("The gateway has no valid configuration.", headers=[("retry-after", "10")])
+            limit = serving.catalog.gateway.limits.max_request_body
+            ctx = await receive(request, self._services, limit=limit, client_ip_header=self._client_ip_header)
+            return Reply(ctx, await self._answer(ctx, serving))
+        except ClientGone:
+            return await self._abandon(ctx)
+        except asyncio.CancelledError:
+            if ctx is None or ctx.watch is None or not ctx.watch.gone:
+                raise
+            return await self._abandon(ctx)
+        except GatewayError as error:
+            ctx = ctx or self._unread(request)
+            return Reply(ctx, await answer_error(ctx, error, ()))
+        except Exception:
+            ctx = ctx or self._unread(request)
+            log.exception("request %s: the gateway broke", ctx.request_id)
+            return Reply(ctx, await answer_error(ctx, GatewayError(), ()))
+
+    async def _answer(self, ctx: Context, serving: Serving) -> GatewayResponse:
+        request, catalog = ctx.request, serving.catalog
+        ctx.backends = serving.backends
+        found = catalog.routes.match(request.url.path)
+        if found is None:
+            raise OperationNotFound
+        route, path = found
+        ctx.api, ctx.kind = route.api, route.kind
+        request.url.path = path
+        matched = route.operations.match(request.method, path, request.url.query_text)
+        if matched is None:
+            raise OperationNotFound
+        ctx.operation, request.matched_parameters = matched
+        await authorize(ctx, route.access, serving.keys)
+        product = ctx.product.id if ctx.product is not None else ""
+        return await run_pipeline(ctx, catalog.sections(route.api.id, ctx.operation.id, product))
+
+    async def _abandon(self, ctx: Context | None) -> Response:
+        """End an exchange whose caller has left before the answer: nobody reads the status, logs do (499, as nginx)."""
+        if ctx is not None:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                task.uncancel()
+            if ctx.watch is not None:
+                ctx.watch.stop()
+            if ctx.response is not None:
+                await ctx.response.aclose()
+            elapsed = ctx.services.monotonic() - ctx.started
+            await ctx.complete(Completion(499, "client-gone", 0, elapsed, None))
+        return Response(status_code=499)
+
+    def _unread(self, request: Request) -> Context:
+        """A Context for a request that could not be received, to word its error."""
+        headers = Headers(request.scope["headers"])
+        return Context(GatewayRequest(request.method, Url("http", "", 80, "/"), headers), self._services)

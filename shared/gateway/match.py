@@ -1,0 +1,147 @@
+"""Finds the API and operation of a request; pure, and the place where a path that tries to escape ends."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+from urllib.parse import unquote
+
+from shared.message import query_parameters
+
+T = TypeVar("T")
+
+_PARAMETER = re.compile(r"\{([^{}]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Template(Generic[T]):
+    """A URL template made ready: a method, a pattern over the path below the API, and the query it requires."""
+
+    target: T
+    method: str
+    pattern: re.Pattern[str]
+    names: tuple[str, ...]
+    query: tuple[tuple[str, str | None, str], ...]
+    weight: tuple[int, ...]
+    literal: str | None
+
+
+def compile_template(target: T, method: str, url_template: str) -> Template[T]:
+    """Make an APIM URL template ready. `{name}` takes one segment or a part of one, a last `/*` takes the rest,
+    `?name={parameter}` requires the query parameter and captures it, `?name=value` requires that value."""
+    path, _, query = url_template.partition("?")
+    wildcard = path.endswith("/*")
+    stem = path[:-2] if wildcard else path.rstrip("/") or ("/" if path == "/" else "")
+    names: list[str] = []
+    parts: list[str] = []
+    for index, piece in enumerate(_PARAMETER.split(stem)):
+        if index % 2:
+            names.append(piece)
+            parts.append("([^/]+?)")
+        else:
+            parts.append(re.escape(piece))
+    pattern = "".join(parts).rstrip("/") + ("(?:/.*)?" if wildcard else "/?")
+    required = []
+    for pair in filter(None, query.split("&")):
+        name, _, value = pair.partition("=")
+        parameter = _PARAMETER.fullmatch(value)
+        required.append((unquote(name), parameter[1] if parameter else None, unquote(value)))
+    weight = tuple(2 if "{" in segment else 1 for segment in stem.split("/")[1:]) + ((3,) if wildcard else (0,))
+    literal = stem.rstrip("/").lower() if not names and not wildcard else None
+    return Template(
+        target, method, re.compile(pattern, re.IGNORECASE | re.DOTALL), tuple(names), tuple(required), weight, literal
+    )
+
+
+class Operations(Generic[T]):
+    """The operations of one API, tried from the most exact template to the widest."""
+
+    def __init__(self, templates: Iterable[Template[T]]) -> None:
+        # A template that requires more of the query is more exact than the same path without.
+        templates = list(templates)
+        self.targets: list[T] = [template.target for template in templates]
+        ordered = sorted(templates, key=lambda template: (template.weight, -len(template.query)))
+        self._literal: dict[tuple[str, str], list[Template[T]]] = {}
+        self._open: dict[str, list[Template[T]]] = {}
+        for template in ordered:
+            if template.literal is not None:
+                self._literal.setdefault((template.method, template.literal), []).append(template)
+            else:
+                self._open.setdefault(template.method, []).append(template)
+
+    def match(self, method: str, path: str, query: str) -> tuple[T, dict[str, str]] | None:
+        """The operation for a canonical path below the API and a query without `?`, with its matched parameters."""
+        for template in self._literal.get((method, path.rstrip("/").lower()), ()):
+            captured = _captured(template, (), query)
+            if captured is not None:
+                return template.target, captured
+        for template in self._open.get(method, ()):
+            found = template.pattern.fullmatch(path)
+            if found is not None:
+                captured = _captured(template, found.groups(), query)
+                if captured is not None:
+                    return template.target, captured
+        return None
+
+
+def _captured(template: Template[T], values: Sequence[str], query: str) -> dict[str, str] | None:
+    captured = {name: unquote(value) for name, value in zip(template.names, values, strict=True)}
+    if template.query:
+        given = query_parameters(query)
+        for name, parameter, value in template.query:
+            if name not in given or (parameter is None and given[name] != value):
+                return None
+            if parameter is not None:
+                captured[parameter] = given[name]
+    return captured
+
+
+def canonical_path(raw: str) -> str | None:
+    """The path as it will be matched and forwarded: slashes single, encoding as sent. None when a dot segment hides in
+    it under any encoding (RFC 3986 section 5.2.4 would let it leave the API), or a character no path can have."""
+    if (
+        "%" not in raw
+        and "//" not in raw
+        and "/." not in raw
+        and "\\" not in raw
+        and raw.isascii()
+        and raw.isprintable()
+    ):
+        return raw if raw.startswith("/") and " " not in raw and "#" not in raw else None
+    path = re.sub(r"/{2,}", "/", raw)
+    if not path.startswith("/") or not path.isascii() or not path.isprintable() or set(path) & set(" #\\"):
+        return None
+    decoded, previous = path, ""
+    for _ in range(4):  # a backend behind several proxies may decode more than once
+        if decoded == previous:
+            break
+        previous, decoded = decoded, unquote(decoded)
+    if "\0" in decoded:
+        return None
+    segments = re.split(r"[/\\]", decoded)
+    # `..;x` is a dot segment to servers that know path parameters
+    return None if any(segment.partition(";")[0].strip() in (".", "..") for segment in segments) else path
+
+
+class Apis(Generic[T]):
+    """The APIs by path; the longest path that is a prefix on whole segments wins, as in APIM."""
+
+    def __init__(self, apis: Iterable[tuple[str, T]]) -> None:
+        self._by_path = {path.lower().strip("/"): api for path, api in apis}
+        self._deepest = max((path.count("/") + 1 for path in self._by_path if path), default=0)
+
+    def match(self, path: str) -> tuple[T, str] | None:
+        """The API of a canonical path, and the rest of the path below it (starting with a slash)."""
+        cuts: list[int] = []
+        position = path.find("/", 1)
+        while position != -1 and len(cuts) < self._deepest:
+            cuts.append(position)
+            position = path.find("/", position + 1)
+        if len(cuts) < self._deepest:
+            cuts.append(len(path))
+        for cut in reversed(cuts):
+            api = self._by_path.get(path[1:cut].lower())
+            if api is not None:
+                return api, path[cut:] or "/"
+        root = self._by_path.get("")
+        return (root, path) if root is not None else None

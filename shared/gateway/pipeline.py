@@ -1,0 +1,67 @@
+"""Runs a request through the sections as APIM does: inbound, backend, outbound; on-error when one of them fails."""
+
+import logging
+
+from shared.context import Context
+from shared.errors import GatewayError
+from shared.gateway.error_body import error_response
+from shared.message import GatewayResponse
+from shared.policies.run import Statements, run
+from shared.policies.sections import Sections
+
+log = logging.getLogger("gateway")
+
+
+async def run_pipeline(ctx: Context, sections: Sections) -> GatewayResponse:
+    """The answer to a request. An error in a section becomes the answer of the on-error section."""
+    try:
+        for name, statements in (
+            ("inbound", sections.inbound),
+            ("backend", sections.backend),
+            ("outbound", sections.outbound),
+        ):
+            ctx.section = name
+            ended = await run(statements, ctx)
+            if ended is not None:
+                await replace_response(ctx, ended)
+                break
+        if ctx.response is None:
+            ctx.response = GatewayResponse(200)  # APIM: no forward-request, no backend call, an empty answer
+        await ctx.before_reply()
+        return ctx.response
+    except GatewayError as error:
+        return await answer_error(ctx, error, sections.on_error)
+    except Exception as error:
+        log.exception("request %s: a policy broke", ctx.request_id)
+        return await answer_error(ctx, GatewayError(detail=type(error).__name__), sections.on_error)
+
+
+async def answer_error(ctx: Context, error: GatewayError, on_error: Statements) -> GatewayResponse:
+    """The answer to an error: APIM's default body, changed by the on-error section if there is one."""
+    if error.detail:
+        log.warning("request %s: %s: %s", ctx.request_id, error.reason, error.detail)
+    error.section = error.section or ctx.section
+    ctx.last_error = error
+    ctx.trace({"message": error.message, "reason": error.reason, "detail": error.detail}, error.source, "error")
+    await replace_response(ctx, error_response(ctx, error))
+    ctx.section = "on-error"
+    try:
+        ended = await run(on_error, ctx)
+        if ended is not None:
+            await replace_response(ctx, ended)
+        await ctx.before_reply()
+    except GatewayError as second:
+        log.warning("request %s: on-error failed: %s: %s", ctx.request_id, second.reason, second.detail)
+        await replace_response(ctx, error_response(ctx, second))
+    except Exception:
+        log.exception("request %s: on-error broke", ctx.request_id)
+        await replace_response(ctx, error_response(ctx, GatewayError()))
+    assert ctx.response is not None
+    return ctx.response
+
+
+async def replace_response(ctx: Context, response: GatewayResponse) -> None:
+    """Make `response` the answer, and let go of the backend connection that the one before may hold."""
+    if ctx.response is not None and ctx.response is not response:
+        await ctx.response.aclose()
+    ctx.response = response

@@ -1,0 +1,109 @@
+"""Attribute and text values that may be policy expressions: read once, evaluated per request."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from shared.context import Context
+from shared.errors import PolicyFailed
+from shared.message import BodyNotBuffered
+
+if TYPE_CHECKING:
+    from shared.expressions import Compiled
+
+T = TypeVar("T")
+
+
+class Dynamic:
+    """A compiled expression on its way into a field that may hold one."""
+
+    __slots__ = ("compiled",)
+
+    def __init__(self, compiled: "Compiled") -> None:
+        self.compiled = compiled
+
+
+class Expression(Generic[T]):
+    """A value of type T: a constant, or a policy expression that gives one for each request.
+
+    As a pydantic field it takes a literal, which is checked at load, or a `Dynamic`, whose result is converted when it
+    is known.
+    """
+
+    __slots__ = ("constant", "compiled", "_convert")
+
+    def __init__(
+        self, constant: Any = None, compiled: "Compiled | None" = None, convert: Callable[[Any], Any] | None = None
+    ) -> None:
+        self.constant = constant
+        self.compiled = compiled
+        self._convert = convert
+
+    async def __call__(self, ctx: Context) -> T:
+        """The value for this request; reads a body when the expression needs one. PolicyFailed when it throws."""
+        if self.compiled is None:
+            return cast(T, self.constant)
+        from shared.expressions import ExpressionFailed
+
+        while True:
+            try:
+                value = self.compiled(ctx)
+                return cast(T, self._convert(value) if self._convert is not None else value)
+            except BodyNotBuffered as unread:
+                await unread.message.read()
+            except ExpressionFailed as failure:
+                raise PolicyFailed(
+                    reason="ExpressionValueEvaluationFailure",
+                    detail=f"{failure} in {self.compiled.source[:200]}",
+                ) from failure
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        (target,) = get_args(source) or (str,)
+
+        def validate(value: Any, inner: Callable[[Any], Any]) -> "Expression[Any]":
+            if isinstance(value, Expression):
+                return value
+            if isinstance(value, Dynamic):
+                return cls(compiled=value.compiled, convert=conversion(target))
+            return cls(constant=inner(value))
+
+        return core_schema.no_info_wrap_validator_function(validate, handler.generate_schema(target))
+
+
+def conversion(target: Any) -> Callable[[Any], Any] | None:
+    """What turns an expression's result into the type a field wants; None where any value will do."""
+    from shared.expressions import to_bool, to_int, to_number, to_text
+
+    known: dict[Any, Callable[[Any], Any] | None] = {
+        str: to_text, int: to_int, float: to_number, bool: to_bool, object: None, Any: None
+    }  # fmt: skip
+    if target in known:
+        return known[target]
+    options = [option for option in get_args(target) if option is not type(None)]
+    if options and all(isinstance(option, str) for option in options):
+        return _one_of(tuple(options))
+    if len(options) == 1:
+        return conversion(options[0])
+    raise TypeError(f"no conversion from a policy expression to {target}")
+
+
+def _one_of(allowed: tuple[str, ...]) -> Callable[[Any], str]:
+    from shared.expressions import to_text
+
+    def convert(value: Any) -> str:
+        text = to_text(value)
+        if text not in allowed:
+            raise PolicyFailed(detail=f"{text!r} is none of {', '.join(allowed)}")
+        return text
+
+    return convert
+
+
+def refuse_expression(value: object) -> object:
+    """For fields that take no expression (APIM: "policy expressions aren't allowed")."""
+    if isinstance(value, Dynamic):
+        raise PydanticCustomError("expression", "policy expressions are not allowed here")
+    return value

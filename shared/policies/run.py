@@ -1,0 +1,92 @@
+"""Runs policies one after the other, and tells which one failed."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from shared.context import Context
+from shared.errors import GatewayError, PolicyFailed
+from shared.message import GatewayResponse
+
+
+class Statement(Protocol):
+    """A policy at its place in a document. It goes on with None, stops the pipeline with a response, or raises."""
+
+    @property
+    def place(self) -> "Place":
+        """Where it stands."""
+        ...
+
+    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+        """Do what the policy does."""
+        ...
+
+
+class Place:
+    """Where a policy stands: what `context.LastError` tells of it (Scope, Section, Path, PolicyId) and its element."""
+
+    __slots__ = ("element", "scope", "section", "path", "policy_id", "file", "line")
+
+    def __init__(
+        self,
+        element: str,
+        scope: str = "",
+        section: str = "",
+        path: str = "",
+        policy_id: str = "",
+        file: str = "",
+        line: int = 0,
+    ) -> None:
+        self.element = element
+        self.scope = scope
+        self.section = section
+        self.path = path
+        self.policy_id = policy_id
+        self.file = file
+        self.line = line
+
+
+Statements = Sequence[Statement]
+
+
+async def run(statements: Statements, ctx: Context) -> GatewayResponse | None:
+    """Run statements in order until one answers. What a statement raises gets the statement's place."""
+    statement: Statement | None = None
+    try:
+        if ctx.trace_entries is not None:
+            return await _run_traced(statements, ctx)
+        for statement in statements:
+            response = await statement(ctx)
+            if response is not None:
+                return response
+    except GatewayError as error:
+        if statement is not None:
+            locate(error, statement.place)
+        raise
+    return None
+
+
+async def _run_traced(statements: Statements, ctx: Context) -> GatewayResponse | None:
+    for statement in statements:
+        place = statement.place
+        started = ctx.services.monotonic()
+        try:
+            response = await statement(ctx)
+        except GatewayError as error:
+            locate(error, place)
+            ctx.trace({"message": error.message, "reason": error.reason}, place.element, "error")
+            raise
+        finally:
+            took = ctx.services.monotonic() - started
+            ctx.trace({"scope": place.scope, "path": place.path, "seconds": round(took, 6)}, place.element)
+        if response is not None:
+            return response
+    return None
+
+
+def locate(error: GatewayError, place: Place) -> None:
+    """Note where an error comes from, unless something deeper has done so."""
+    if not error.path:
+        error.scope, error.section, error.path = place.scope, place.section, place.path
+        error.policy_id = place.policy_id
+        if isinstance(error, PolicyFailed) and error.source == PolicyFailed.source:
+            error.source = place.element

@@ -1,0 +1,78 @@
+"""What the environment decides, read once: where the configuration lies, where state is kept, which secrets exist."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+LOCAL_STATE = ".run"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Typed environment. `key_hash_secret` keys the hashes subscription keys are stored as; `all_access_key` is the
+    built-in subscription's key (None: there is none). `tables_connection_string` or `tables_endpoint` name the storage
+    account; with neither the gateway keeps state in memory."""
+
+    config: Path
+    key_hash_secret: bytes
+    all_access_key: str | None = None
+    tables_connection_string: str | None = None
+    tables_endpoint: str | None = None
+    identity_client_id: str | None = None
+    region: str = "local"
+    service_name: str = "gateway"
+    client_ip_header: str | None = None
+    reload_seconds: float = 0
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+class SettingsError(Exception):
+    """The environment lacks something the gateway cannot run without."""
+
+
+def from_environment(environment: Mapping[str, str] | None = None, *, base: Path, local: bool) -> Settings:
+    """Settings from app settings. `base` is the folder of function_app.py; `local` allows secrets made on the spot,
+    kept in the ignored folder `.run`. SettingsError when a deployed app has no key-hash secret."""
+    env = dict(os.environ if environment is None else environment)
+    secret = env.get("GATEWAY_KEY_HASH_SECRET")
+    all_access = env.get("GATEWAY_ALL_ACCESS_KEY")
+    if not secret:
+        if not local:
+            raise SettingsError("app setting GATEWAY_KEY_HASH_SECRET is missing")
+        secret = _local_secret(base, "key-hash-secret")
+        all_access = all_access or _local_secret(base, "all-access-key")
+    config = Path(env.get("GATEWAY_CONFIG") or "gateway.yaml")
+    storage = env.get("GATEWAY_TABLES_CONNECTION_STRING")
+    return Settings(
+        config=config if config.is_absolute() else base / config,
+        key_hash_secret=secret.encode(),
+        all_access_key=all_access or None,
+        tables_connection_string=storage or None,
+        tables_endpoint=env.get("GATEWAY_TABLES_ENDPOINT") or None,
+        identity_client_id=env.get("AZURE_CLIENT_ID") or None,
+        region=env.get("REGION_NAME") or "local",
+        service_name=env.get("WEBSITE_SITE_NAME") or "gateway",
+        client_ip_header=env.get("GATEWAY_CLIENT_IP_HEADER") or (None if local else "x-forwarded-for"),
+        reload_seconds=float(env.get("GATEWAY_RELOAD_SECONDS") or 0),
+        environment=env,
+    )
+
+
+def is_local(environment: Mapping[str, str]) -> bool:
+    """Whether this is a developer's machine: App Service and Functions name their site, Core Tools say Development."""
+    return "WEBSITE_SITE_NAME" not in environment or environment.get("AZURE_FUNCTIONS_ENVIRONMENT") == "Development"
+
+
+def _local_secret(base: Path, name: str) -> str:
+    """A random secret that stays the same between runs; the first process to ask makes it."""
+    folder = base / LOCAL_STATE
+    folder.mkdir(exist_ok=True)
+    file = folder / name
+    try:
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as new:
+            new.write(secrets.token_hex(32))
+    except FileExistsError:
+        pass
+    return file.read_text().strip()
