@@ -47,7 +47,7 @@ class Azurite:
         try:
             for port in self.ports.values():
                 self.process.wait_for_port(port)
-        except ProcessFailed:
+        except BaseException:
             self.process.stop()
             raise
         return self

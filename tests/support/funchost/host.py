@@ -86,7 +86,8 @@ class FunctionHost:
         self.protocol = _protocol()
         self.logs: list[str] = []  # what the worker logged and printed
         self.started = 0
-        self.running: dict[str, tuple[str, float]] = {}
+        self.running: set[str] = set()  # invocation ids
+        self.quiet = asyncio.Event()  # set while no invocation runs
         self.finished: list[Finished] = []
         self.http: list[HttpFunction] = []
         self.timers: dict[str, tuple[str, str]] = {}  # name -> (function id, parameter)
@@ -299,7 +300,8 @@ class FunctionHost:
         """Run one invocation to its end: the worker's answer, and for HTTP the last byte of the body."""
         self.started += 1
         begun = time.monotonic()
-        self.running[invocation] = (name, begun)
+        self.running.add(invocation)
+        self.quiet.clear()
         answer = self._future(invocation)
         binding = self.protocol.ParameterBinding(name=parameter, data=data)
         request = self.protocol.InvocationRequest(
@@ -317,7 +319,9 @@ class FunctionHost:
         except ConnectionError as error:
             self.logs.append(f"host: {name} failed: {error}")
         finally:
-            del self.running[invocation]
+            self.running.remove(invocation)
+            if not self.running:
+                self.quiet.set()
             self.finished.append(Finished(name, invocation, succeeded, time.monotonic() - begun))
 
     # --- HTTP ---
