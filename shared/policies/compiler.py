@@ -143,6 +143,15 @@ class Compiler:
             self.problem(child, f"{element.name} has no child element {child.name}")
         self.expect_no_text(element)
 
+    def attributes(self, element: Element, *names: str) -> dict[str, str]:
+        """The literal attributes of a child element that has no model; others than `names` are noted as problems."""
+        for attribute in element.attributes:
+            if attribute.name not in names:
+                near = _suggest(attribute.name, names)
+                self.problem(element, f"unknown attribute {attribute.name}{near}", attribute=attribute.name)
+        found = {a.name: a.value for a in element.attributes if a.name in names}
+        return {name: self.substitute(value, element, attribute=name) for name, value in found.items()}
+
     def expect_no_text(self, element: Element) -> None:
         """Note text where only elements may stand."""
         for child in element.children:

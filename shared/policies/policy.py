@@ -1,20 +1,23 @@
 """What a policy is: a statement whose fields are the element's attributes and which can be called."""
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator
 
 from shared.context import Context
 from shared.message import GatewayResponse
 from shared.policies.expression import refuse_expression
 from shared.policies.nodes import Element
-from shared.policies.run import Place
+from shared.policies.run import Place, Statements
 
 if TYPE_CHECKING:
     from shared.policies.compiler import Compiler
 
 Section = Literal["inbound", "backend", "outbound", "on-error"]
 Scope = Literal["global", "product", "api", "operation"]
+
+# A field for policies inside a policy; they have been checked when they were compiled.
+Nested = Annotated[Statements, SkipValidation]
 
 EVERYWHERE: frozenset[Section] = frozenset({"inbound", "backend", "outbound", "on-error"})
 ALL_SCOPES: frozenset[Scope] = frozenset({"global", "product", "api", "operation"})

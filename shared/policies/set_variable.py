@@ -1,0 +1,27 @@
+"""set-variable: keeps a value in `context.Variables` for the rest of the request."""
+
+from typing import Any, ClassVar
+
+from shared.context import Context
+from shared.message import GatewayResponse
+from shared.policies.expression import Expression
+from shared.policies.policy import Policy
+
+
+class SetVariable(Policy):
+    """A literal is kept as a string, an expression's result with the type it has.
+
+    https://learn.microsoft.com/azure/api-management/set-variable-policy
+    """
+
+    element: ClassVar[str] = "set-variable"
+
+    name: str
+    value: Expression[Any]
+
+    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+        """Set the variable."""
+        ctx.variables[self.name] = value = await self.value(ctx)
+        if ctx.tracing:
+            ctx.trace({"name": self.name, "value": value}, self.element)
+        return None
