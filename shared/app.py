@@ -92,7 +92,7 @@ class App:
         digest = KeyDigest(self.settings.key_hash_secret)
         declared = declared_keys(catalog.gateway, digest, self.settings.all_access_key, loaded.problem)
         if self.stored_keys is None and self.account is not None:
-            store = SubscriptionStore(self.account.tables.table(SUBSCRIPTIONS), digest.check)
+            store = SubscriptionStore(self.account.tables.table(SUBSCRIPTIONS, deadline=1.0), digest.check)
             self.stored_keys = StoredKeys(store)
         keys = SubscriptionKeys(digest, declared, self.stored_keys)
         self.gateway.serving = Serving(catalog, Backends(catalog.targets, self.transport), keys)
