@@ -107,7 +107,7 @@ class Dialer:
     def _check_tls(self, transport: asyncio.Transport, context: ssl.SSLContext) -> None:
         peer: ssl.SSLObject = transport.get_extra_info("ssl_object")
         if peer.selected_alpn_protocol() not in (None, "http/1.1"):
-            raise ssl.SSLError("the TLS context agreed on another protocol than http/1.1")
+            raise ssl.SSLError(1, "the TLS context agreed on another protocol than http/1.1")
         if isinstance(context, NameOnlyContext):
             check_peer_name(peer.getpeercert(binary_form=True), self._route.server_name or self._route.host)
 

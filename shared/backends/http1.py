@@ -459,8 +459,8 @@ class Connection(asyncio.Protocol):
                     self.idle_limit = max(int(digits) - 1.0, 0.5)
 
     def on_body(self, body: bytes) -> None:
-        if self.complete:
-            raise ValueError("bytes after the end of the response")
+        if self.complete or not self.status:
+            raise ValueError("body bytes where the response has none")
         self._parts.append(body)
         self._news = True
         self.buffered += len(body)

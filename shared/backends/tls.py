@@ -58,12 +58,12 @@ def check_peer_name(certificate: bytes | None, host: str) -> None:
     from cryptography import x509
 
     if certificate is None:
-        raise ssl.SSLCertVerificationError("the backend sent no certificate")
+        raise ssl.SSLCertVerificationError(1, "the backend sent no certificate")
     parsed = x509.load_der_x509_certificate(certificate)
     try:
         names = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        raise ssl.SSLCertVerificationError("the backend's certificate carries no names") from None
+        raise ssl.SSLCertVerificationError(1, "the backend's certificate carries no names") from None
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -71,7 +71,7 @@ def check_peer_name(certificate: bytes | None, host: str) -> None:
     else:
         matched = address in names.get_values_for_type(x509.IPAddress)
     if not matched:
-        raise ssl.SSLCertVerificationError(f"the backend's certificate is not for {host}")
+        raise ssl.SSLCertVerificationError(1, f"the backend's certificate is not for {host}")
 
 
 def _name_fits(pattern: str, host: str) -> bool:

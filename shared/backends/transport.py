@@ -33,6 +33,10 @@ class Content(httpx.ByteStream):
         super().__init__(content)
         self.content = content
 
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self.content:
+            yield self.content
+
 
 class BodyStream(httpx.AsyncByteStream):
     """A request body that comes in pieces."""
