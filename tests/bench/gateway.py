@@ -57,6 +57,7 @@ SCENARIOS = (
     Scenario("first-chunk", 1, stream=True, pace=1),
     Scenario("plain-16", 16),
     Scenario("prompt-64k", 16, prompt=65536),
+    Scenario("paced-64", 64, stream=True, pace=5),
     Scenario("stream-64", 64, stream=True),
     Scenario("plain-64", 64),
     Scenario("plain-256", 256),

@@ -11,6 +11,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import uvloop
@@ -42,10 +45,36 @@ STREAM = [_event(f" word{number}", None) for number in range(CHUNKS - 1)] + [_ev
 STREAM_END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 
+class Clock:
+    """Ticks that many paced streams share: a timer for each chunk would cost more than sending it."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[float, list[Callable[[], None]]] = {}
+
+    def at_next_tick(self, pace: float, action: Callable[[], None]) -> None:
+        """Call `action` at the next tick of the clock that ticks every `pace` seconds."""
+        if pace not in self.waiting:
+            self.waiting[pace] = []
+            asyncio.get_running_loop().call_later(pace, self._tick, pace)
+        self.waiting[pace].append(action)
+
+    def _tick(self, pace: float) -> None:
+        actions = self.waiting.pop(pace)
+        loop, begun = asyncio.get_running_loop(), time.monotonic()
+        self.waiting[pace] = []
+        for action in actions:
+            action()
+        if self.waiting[pace]:
+            loop.call_later(max(0.0, pace - (time.monotonic() - begun)), self._tick, pace)
+        else:
+            del self.waiting[pace]
+
+
 class MockBackend(asyncio.Protocol):
     """One connection; requests come one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.buffer = b""
         self.needed = 0  # bytes the request has in all; 0: not known yet; -1: a chunked body, ended by its last chunk
 
@@ -77,11 +106,10 @@ class MockBackend(asyncio.Protocol):
         return True
 
     def _schedule(self, number: int, pace: float) -> None:
-        loop = asyncio.get_running_loop()
         if pace:
-            loop.call_later(pace, self._send, number, pace)
+            self.clock.at_next_tick(pace, partial(self._send, number, pace))
         else:
-            loop.call_soon(self._send, number, pace)
+            asyncio.get_running_loop().call_soon(self._send, number, pace)
 
     def _send(self, number: int, pace: float) -> None:
         if self.transport.is_closing():
@@ -95,7 +123,9 @@ class MockBackend(asyncio.Protocol):
 
 async def serve() -> None:
     """Serve until the process is ended."""
-    server = await asyncio.get_running_loop().create_server(MockBackend, "127.0.0.1", 0, backlog=1024)
+    clock = Clock()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: MockBackend(clock), "127.0.0.1", 0, backlog=1024)
     print(f"listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
     await server.serve_forever()
 

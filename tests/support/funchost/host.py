@@ -270,7 +270,7 @@ class FunctionHost:
             raise HostError("\n".join([f"{what}: {_reason(result)}", *self.logs[-30:]]))
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
-        task = asyncio.ensure_future(work)
+        task: asyncio.Task[Any] = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
