@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
 from shared.errors import Problem
+from shared.policies.entities import NOT_XML, DecodedText, decoded, stray_ampersands
 from shared.policies.extent import Unclosed, expression_end
 from shared.policies.nodes import Attribute, Element, Text
 
@@ -30,13 +31,10 @@ _SPACE = re.compile(r"[ \t\n]*+")
 _BARE_VALUE = re.compile(r"[^\s>\"'/]++")
 _EXPRESSION = re.compile(r"(?<!@)@[({]")
 _TEXT_STOP = re.compile(r"<|(?<!@)@[({]")
-_ENTITY = re.compile(r"&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9A-Fa-f]{1,6}));")
-_ENTITIES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
 _DOCTYPE = re.compile(r"<!DOCTYPE[^>\[]*+(?:\[[^\]]*+\])?+[^>]*+>")
 _LINE_SPACE = re.compile(r"[\t\n]")
 # Where reading goes on after a tag that makes no sense: a > that ends its line or is followed by markup.
 _TAG_END = re.compile(r"/?>[ \t]*+(?=[\n<]|\Z)")
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class _GiveUp(Exception):
@@ -77,12 +75,12 @@ class _Reader:
         self.problems: list[Problem] = []
         self.stack: list[_Open] = []
         self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
-        self.decoded = _Decoded(text)
+        self.decoded = DecodedText(text)
         # What may be read in vain for expressions that do not end; a bound on the whole, not on each.
         self.vain = 4 * len(text) + 1000
 
     def read(self) -> None:
-        for wrong in _NOT_XML.finditer(self.text):
+        for wrong in NOT_XML.finditer(self.text):
             self.problem(wrong.start(), f"the character U+{ord(wrong[0]):04X} is not allowed")
         while self.at < len(self.text):
             if self.text[self.at] == "<" and self.markup():
@@ -379,13 +377,13 @@ class _Reader:
 
     def expression(self, at: int, fits: Callable[[int], bool]) -> tuple[str, int] | Unclosed:
         """The text and the end of the expression at an offset: decoded, or else as it stands."""
-        decoded = self.decoded.text
+        text = self.decoded.text
         begin = self.decoded.from_raw(at)
         comments: list[tuple[int, int]] = []
-        end = expression_end(decoded, begin, comments)
+        end = expression_end(text, begin, comments)
         if isinstance(end, int) and fits(raw_end := self.decoded.to_raw(end)):
-            return _without(comments, decoded, begin, end), raw_end
-        if decoded is not self.text:
+            return _without(comments, text, begin, end), raw_end
+        if text is not self.text:
             comments = []
             raw = expression_end(self.text, at, comments)
             if isinstance(raw, int) and fits(raw):
@@ -415,59 +413,10 @@ class _Reader:
         raw = self.text[start:end]
         if attribute:
             raw = _LINE_SPACE.sub(" ", raw)
-        if "&" not in raw:
-            return raw
-        at = raw.find("&") if _EXPRESSION.search(raw) is None else -1
-        while at >= 0:
-            entity = _ENTITY.match(raw, at)
-            if entity is None or _character(entity) is None:
-                self.problem(start + at, "a raw & or an unknown entity; write &amp;")
-            at = raw.find("&", at + 1)
-        return _ENTITY.sub(lambda entity: _character(entity) or entity[0], raw)
-
-
-class _Decoded:
-    """A document with every entity decoded, and the way between offsets in it and in the document."""
-
-    def __init__(self, text: str) -> None:
-        self.raw_ends: list[int] = []
-        self.ends: list[int] = []
-        if "&" not in text:
-            self.text = text
-            return
-        parts: list[str] = []
-        last = length = 0
-        for entity in _ENTITY.finditer(text):
-            character = _character(entity)
-            if character is None:
-                continue
-            parts += (text[last : entity.start()], character)
-            length += entity.start() - last + len(character)
-            last = entity.end()
-            self.raw_ends.append(last)
-            self.ends.append(length)
-        self.text = "".join(parts) + text[last:] if parts else text
-
-    def from_raw(self, at: int) -> int:
-        """Where a document offset, not inside an entity, lies in the decoded text."""
-        index = bisect_right(self.raw_ends, at) - 1
-        return at if index < 0 else self.ends[index] + at - self.raw_ends[index]
-
-    def to_raw(self, at: int) -> int:
-        """Where an offset of the decoded text lies in the document."""
-        index = bisect_right(self.ends, at) - 1
-        return at if index < 0 else self.raw_ends[index] + at - self.ends[index]
-
-
-def _character(entity: re.Match[str]) -> str | None:
-    """The character an entity stands for; None for one XML does not allow."""
-    name, decimal, hexadecimal = entity.groups()
-    if name:
-        return _ENTITIES[name]
-    code = int(decimal) if decimal else int(hexadecimal, 16)
-    if code > 0x10FFFF:
-        return None
-    return None if _NOT_XML.match(chr(code)) else chr(code)
+        if _EXPRESSION.search(raw) is None:
+            for stray in stray_ampersands(raw):
+                self.problem(start + stray, "a raw & or an unknown entity; write &amp;")
+        return decoded(raw)
 
 
 def _without(comments: list[tuple[int, int]], text: str, start: int, end: int) -> str:

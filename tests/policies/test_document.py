@@ -85,6 +85,7 @@ EXPRESSIONS = [
     r'$"{context.Variables["a"]} and {(1 > 0 ? ")" : "}")} {{literal}} {DateTime.UtcNow:HH:mm}"',
     r'$@"{context.RequestId} ""quoted"" \" + @$"{1}\"',
     r'$"outer {$"inner {context.Variables[")"]}"} end"',
+    """$"{t:HH' (} {d:yyyy-MM-dd'T'HH:mm}" + ')'""",
     "'\"' + ')'.ToString() + '\\'' + '\\u0041' + '<'",
     "a /* \" ) ' */ + b // it's \") the end\n + c",
     "context.Response.Body.As<List<Dictionary<string, JObject>>>(true).Where(x => x.Count < 3 && x.Count > 1).Any()",

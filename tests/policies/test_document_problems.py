@@ -59,6 +59,7 @@ def test_five_mistakes_give_five_messages() -> None:
             "inbound/e",
             "the value of the attribute a is not closed",
         ),
+        ('<e a="1\n b=\'2\'>\n</e>\n<f c="3" />', 1, "e", "the value of the attribute a is not closed"),
         ("<e a='1'b='2' />", 1, "e", "white space is missing before the attribute b"),
         ("<e a />", 1, "e", "the attribute a has no value"),
         ("<e = />\n<f />", 1, "e", "unexpected = in the tag <e>"),
@@ -66,6 +67,8 @@ def test_five_mistakes_give_five_messages() -> None:
         ("<e>1 < 2</e>", 1, "e", "a raw < in text"),
         ("<e>a & b</e>", 1, "e", "a raw & or an unknown entity"),
         ("<e>&nbsp;</e>", 1, "e", "a raw & or an unknown entity"),
+        ("<e>&#x110000;</e>", 1, "e", "a raw & or an unknown entity"),
+        ("<e a='&#9999999;' />", 1, "e", "a raw & or an unknown entity"),
         ("<e>&#0;</e>", 1, "e", "a raw & or an unknown entity"),
         ("<e>@(1) and</e>", 1, "e", "text beside an expression"),
         ("<e>@(a) @(b)</e>", 1, "e", "text beside an expression"),
@@ -76,6 +79,7 @@ def test_five_mistakes_give_five_messages() -> None:
         ("<e>@(')</e>\n<f />", 1, "e", "the character that starts here does not end on its line"),
         ("<e>@(a /* )</e>", 1, "e", "the comment opened with /* is not closed"),
         ('<e>@($"{a")</e>\n<f />', 1, "e", "does not end"),
+        ("<e>@(a <b /> c)</e>", 1, "e", "no ) before />"),
         ("<e>@(a</e><f>@(b)</f>", 1, "e", "no ) before </e"),
         ("<e a='@(a' />\n<f>@(b)</f>", 1, "e", "a bracket is open at the closing quote"),
         ("<e>\x07</e>", 1, "", "the character U+0007 is not allowed"),
@@ -127,6 +131,14 @@ def test_nesting_has_a_limit() -> None:
         read_document(nested(8), "x.xml", limits=Limits(depth=7))
     with pytest.raises(DocumentErrors, match="nested more than 100 deep"):
         read_document("<policies>" + "<e>" * 80_000, "x.xml")
+
+
+def test_reading_is_given_up_when_expression_after_expression_does_not_end() -> None:
+    assert 1 < len(problems("<policies>" + "<a>@(" * 20_000)) < 10
+
+
+def test_no_more_than_a_hundred_problems_are_listed() -> None:
+    assert len(problems("<policies>" + "<a b=1 />" * 1_000)) == 100
 
 
 # Each of these, repeated, makes some simpler way of reading quadratic.
