@@ -11,7 +11,7 @@ from azurefunctions.extensions.http.fastapi import web
 from fastapi import FastAPI
 
 from shared.app import App
-from shared.settings import from_environment, is_local
+from shared.settings import Settings, SettingsError, from_environment, is_local
 
 # The extension's own FastAPI app would answer /docs, /redoc and /openapi.json itself, and the invocation would wait for
 # ever; its built-in telemetry would report every call a second time.
@@ -28,7 +28,11 @@ for name in ("azure", "httpx"):
     logging.getLogger(name).setLevel(logging.WARNING)
 
 local = is_local(os.environ)
-gateway = App(from_environment(base=Path(__file__).resolve().parent, local=local), local=local)
+try:
+    settings: Settings | SettingsError = from_environment(base=Path(__file__).resolve().parent, local=local)
+except SettingsError as error:
+    settings = error  # a function that does not load would leave the caller with the host's own 404
+gateway = App(settings, local=local)
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -14,12 +15,12 @@ from shared.backends.transport import Transport
 from shared.config.key_vault import KeyVault
 from shared.config.loader import Loaded, load
 from shared.context import Deployment, Services
-from shared.errors import ConfigError
+from shared.errors import ConfigError, Problem
 from shared.gateway.catalog import Catalog, compile_catalog
 from shared.gateway.gateway import Gateway, Serving
 from shared.gateway.stored_keys import StoredKeys
 from shared.gateway.subscription_keys import SubscriptionKeys, declared_keys
-from shared.settings import Settings
+from shared.settings import Settings, SettingsError
 from shared.stores.account import Account
 from shared.stores.subscriptions import TABLE as SUBSCRIPTIONS
 from shared.stores.subscriptions import KeyDigest, SubscriptionStore
@@ -36,7 +37,10 @@ class App:
 
     RETRY_SECONDS = 10.0
 
-    def __init__(self, settings: Settings, *, local: bool) -> None:
+    def __init__(self, settings: Settings | SettingsError, *, local: bool) -> None:
+        """With a SettingsError the app answers 503 to everything, as with a configuration that does not load."""
+        self._cannot_run = settings if isinstance(settings, SettingsError) else None
+        settings = Settings(Path(), b"") if isinstance(settings, SettingsError) else settings
         self.settings = settings
         self.identity = AzureIdentity(settings.identity_client_id, local=local)
         self.tokens = IdentityTokens(self.identity.fetch)
@@ -69,6 +73,8 @@ class App:
 
     async def load(self) -> None:
         """Load the configuration and put it in use. ConfigError with all problems when it is not usable."""
+        if self._cannot_run is not None:
+            raise ConfigError([Problem("app settings", 0, "", str(self._cannot_run))])
         vault = KeyVault(self.identity.credential)
         try:
             loaded = await load(self.settings.config, self.settings.environment, vault.secret)

@@ -13,6 +13,9 @@ from shared.context import BackendInfo
 from shared.message import RawHeaders, encode_value
 
 
+KEY_HEADERS = {b"api-key", b"x-api-key"}
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """One backend, compiled. `base_path` has no trailing slash; `query` is appended encoded, without `?`.
@@ -38,9 +41,10 @@ def compile_backend(id: str, backend: Backend, folder: Path) -> Target:
     is an OSError) tell of files that cannot be used."""
     credentials = backend.credentials
     origin, base_path = split_url(backend.url)
-    headers = [(name.lower().encode(), encode_value(value)) for name, value in credentials.header.items()]
+    headers = [(name.lower().encode(), encode_value(value)) for name, value in credentials.header.items() if value]
     replaced = {name for name, _ in headers}
-    if credentials.managed_identity is not None:
+    identity = None if replaced & KEY_HEADERS else credentials.managed_identity
+    if identity is not None:
         replaced.add(b"authorization")
     return Target(
         info=BackendInfo(id, "Single", backend.url),
@@ -50,7 +54,7 @@ def compile_backend(id: str, backend: Backend, folder: Path) -> Target:
         replaced_headers=frozenset(replaced),
         query="&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in credentials.query.items()),
         replaced_query=frozenset(name.lower() for name in credentials.query),
-        identity=credentials.managed_identity,
+        identity=identity,
         timeouts=_seconds(backend.timeouts),
         extensions=_tls_extension(backend.tls, folder),
     )

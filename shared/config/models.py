@@ -73,7 +73,11 @@ class ManagedIdentity(Declared):
 
 
 class Credentials(Declared):
-    """How the gateway shows itself to a backend; several may be combined."""
+    """How the gateway shows itself to a backend; several may be combined.
+
+    A header whose value turns out empty is not sent. An api-key or x-api-key that has a value goes before the managed
+    identity, so that one declaration serves with a key where there is one and with the identity where there is none.
+    """
 
     header: dict[HeaderName, str] = Field(
         default_factory=dict, description='Headers, for example api-key: "{{openai-key}}".'

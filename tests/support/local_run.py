@@ -143,7 +143,10 @@ def _calls(url: str) -> Calls:
     declared = YAML(typ="safe").load(ROOT / "gateway.yaml")
     key = (STATE / "all-access-key").read_text().strip()
     model = os.environ.get("AZURE_OPENAI_DEPLOYMENT", "gpt-4o-mini")
-    return Calls(url, key, model, _path(declared, "azure-openai"), _path(declared, "openai-v1", "openai"))
+    v1 = _path(declared, "openai-v1")
+    return Calls(
+        url, key, model, _path(declared, "azure-openai"), f"{v1}/openai/v1" if v1 else _path(declared, "openai")
+    )
 
 
 def _path(declared: Any, *kinds: str) -> str | None:
