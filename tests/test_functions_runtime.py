@@ -159,7 +159,7 @@ async def test_what_host_and_hops_add_does_not_reach_the_backend(tmp_path: Path)
         "x-of-the-caller": "stays",
     }
     async with running(tmp_path) as (_, backend, client):
-        async with client.post(CHAT + "?api-version=1&code=host-key", json=HELLO, headers=added) as answer:
+        async with client.post(CHAT, json=HELLO, headers=added) as answer:
             assert answer.status == 200
             assert "x-ms-invocation-id" not in answer.headers
         names = {name.lower() for name, _ in backend.last.headers}
@@ -168,7 +168,6 @@ async def test_what_host_and_hops_add_does_not_reach_the_backend(tmp_path: Path)
         assert [name for name in names if name.startswith(("x-forwarded-", "x-functions-"))] == []
         assert backend.last.header("x-of-the-caller") == "stays"
         assert backend.last.header("authorization") == f"Bearer {BACKEND_KEY}"
-        assert "host-key" not in backend.last.target
         assert KEY not in str(backend.last.headers) + backend.last.target
 
 
@@ -180,7 +179,7 @@ async def test_logs_carry_no_keys(tmp_path: Path) -> None:
                 await answer.read()
         await all_ended(host)
         logs = "\n".join(host.logs)
-        assert "invocation" in logs, "without the worker's own lines this test could not fail"
+        assert "Uvicorn running" in logs, "without the server's own lines this test could not fail"
         for secret in (KEY, BACKEND_KEY, "host-key-0123456789"):
             assert secret not in logs
 
