@@ -17,7 +17,7 @@ _CODE = re.compile(
     | (?P<interpolated>\$")
     | (?P<string>")
     | (?P<char>')
-    | (?P<tag></[A-Za-z_]|/>)
+    | (?P<tag></[A-Za-z_][\w:.\-]*+|/>)
     | (?P<open>[(\[{])
     | (?P<close>[)\]}])
     | (?P<colon>:)

@@ -123,7 +123,8 @@ class _Reader:
         found = self.text.find(end, self.at)
         if found < 0:
             self.problem(self.at, reason)
-        self.at = found + len(end) if found >= 0 else len(self.text)
+            raise _GiveUp
+        self.at = found + len(end)
 
     def declaration(self) -> bool:
         start = self.at
@@ -133,12 +134,14 @@ class _Reader:
             return True
         if self.text.startswith("<![CDATA[", start):
             self.skip_past("]]>", "the CDATA section is not closed")
-            self.add_text(self.text[start + 9 : max(self.at - 3, start + 9)], start + 9)
+            self.add_text(self.text[start + 9 : self.at - 3], start + 9)
             return True
         if self.text.startswith("<!DOCTYPE", start):
             self.problem(start, "a document type declaration is not allowed")
             doctype = _DOCTYPE.match(self.text, start)
-            self.at = doctype.end() if doctype else len(self.text)
+            if doctype is None:
+                raise _GiveUp
+            self.at = doctype.end()
             return True
         return False
 
@@ -218,7 +221,7 @@ class _Reader:
             self.skip_space()
             if self.at >= len(self.text):
                 self.problem(self.stack[-1].at, f"the tag <{element} is not closed")
-                return tuple(found.values())
+                raise _GiveUp
             if self.text.startswith((">", "/>"), self.at):
                 return tuple(found.values())
             name = _ATTRIBUTE.match(self.text, self.at)
@@ -226,6 +229,10 @@ class _Reader:
                 self.lost_in_tag(f"unexpected {self.text[self.at]} in the tag <{element}>")
                 return tuple(found.values())
             if self.at == before:
+                after = self.text[name.end() : name.end() + 1]
+                if not name[2] or after not in ("'", '"'):
+                    self.lost_in_tag(f"unexpected {name[1]} after a closing quote in the tag <{element}>")
+                    return tuple(found.values())
                 self.problem(self.at, f"white space is missing before the attribute {name[1]}")
             attribute = self.attribute(name)
             if attribute is None:
@@ -240,19 +247,22 @@ class _Reader:
         line, column = self.place(name.start())
         quote = self.text[self.at : self.at + 1] if name[2] else ""
         if quote not in ("'", '"') or not quote:
-            bare = _BARE_VALUE.match(self.text, self.at) if name[2] else None
-            self.problem(
-                name.start(),
-                f"the value of the attribute {name[1]} must be in quotes"
-                if bare
-                else f"the attribute {name[1]} has no value",
-            )
-            self.at = bare.end() if bare else self.at
-            return Attribute(name[1], bare[0] if bare else "", line, column, *self.place(name.end()))
+            bare_at = self.at
+            self.at = self.bare_end(bare_at) if name[2] else bare_at
+            wrong = "has no value" if self.at == bare_at else "must have its value in quotes"
+            self.problem(name.start(), f"the attribute {name[1]} {wrong}")
+            return Attribute(name[1], self.text[bare_at : self.at], line, column, *self.place(bare_at))
         self.at += 1
         value_place = self.place(_space_end(self.text, self.at))
         value = self.quoted(name[1], quote)
         return None if value is None else Attribute(name[1], value, line, column, *value_place)
+
+    def bare_end(self, at: int) -> int:
+        """Where a value without quotes ends, as far as one can tell."""
+        if _EXPRESSION.match(self.text, at) and (end := self.extent(at)):
+            return end
+        bare = _BARE_VALUE.match(self.text, at)
+        return bare.end() if bare else at
 
     def quoted(self, name: str, quote: str) -> str | None:
         """Read a quoted value up to and past its closing quote. None when it could not be found."""
@@ -289,13 +299,12 @@ class _Reader:
         while True:
             end = self.text.find(quote, at)
             inside = _EXPRESSION.search(self.text, at, end) if end >= 0 else None
-            if inside is None or self.text[end + 1 : end + 2] in " \t\n/>?" or self.vain < 0:
+            if inside is None or self.text[end + 1 : end + 2] in " \t\n/>?":
                 return end
-            extent = expression_end(self.text, inside.start())
-            if isinstance(extent, Unclosed):
-                self.vain -= extent.at - inside.start()
+            inside_end = self.extent(inside.start())
+            if inside_end is None:
                 return end
-            at = extent
+            at = inside_end
 
     def raw_lt(self, start: int, end: int) -> int:
         """The first `<` outside an embedded expression, or -1."""
@@ -307,7 +316,9 @@ class _Reader:
         self.at = max(self.at, at or 0)
         self.problem(self.at, reason)
         end = _TAG_END.search(self.text, self.at)
-        self.at = end.start() if end else len(self.text)
+        if end is None:
+            raise _GiveUp
+        self.at = end.start()
 
     def skip_space(self) -> None:
         self.at = _space_end(self.text, self.at)
@@ -326,7 +337,7 @@ class _Reader:
         while stop := _TEXT_STOP.search(self.text, scanned):
             scanned = stop.start()
             if stop[0] != "<":
-                scanned = self.embedded(scanned)
+                scanned = self.extent(scanned) or scanned + 2
             elif self.is_markup(scanned):
                 break
             else:
@@ -398,15 +409,15 @@ class _Reader:
             raise _GiveUp
         return failed
 
-    def embedded(self, at: int) -> int:
-        """The offset to go on at after `@(` in the middle of text: its end when it is a complete expression."""
+    def extent(self, at: int) -> int | None:
+        """The end of an expression that is not a whole value, as it stands; None when it has none."""
         if self.vain < 0:
-            return at + 2
+            return None
         end = expression_end(self.text, at)
         if isinstance(end, int):
             return end
         self.vain -= end.at - at
-        return at + 2
+        return None
 
     def decode(self, start: int, end: int, *, attribute: bool = False) -> str:
         """Literal text with its entities decoded; a stray `&` is a problem, but for an expression somewhere in it."""
