@@ -1,0 +1,38 @@
+"""When storage does not answer: stop asking for a while, then let one request try."""
+
+import random
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 5.0
+
+
+class Breaker:
+    """Tripped by a failure for 0.5 s, doubling to 5 s with each further one; reset by a success."""
+
+    __slots__ = ("_failures", "_probing", "_random", "_until", "tripped")
+
+    def __init__(self, chance: random.Random) -> None:
+        self._random = chance
+        self._failures = 0
+        self._until = 0.0
+        self._probing = False
+        self.tripped = False
+
+    def trip(self, now: float) -> None:
+        self._failures = min(self._failures + 1, 10)
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))
+        self._until = now + pause * self._random.uniform(0.7, 1.3)
+        self._probing = False
+        self.tripped = True
+
+    def reset(self) -> None:
+        self._failures = 0
+        self._probing = False
+        self.tripped = False
+
+    def take_probe(self, now: float) -> bool:
+        """Return True to the one caller who may try now; the next outcome frees the right again."""
+        if not self.tripped or self._probing or now < self._until:
+            return False
+        self._probing = True
+        return True

@@ -1,0 +1,576 @@
+"""One counter in one instance: admits from leases in memory, and turns to storage when they do not suffice."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from enum import Enum
+
+from shared.stores.breaker import Breaker
+from shared.stores.clock import Clock
+from shared.stores.counter_entity import CounterState
+from shared.stores.counter_ring import Buckets
+from shared.stores.demand import Demand
+from shared.stores.fallback import OwnUse
+from shared.stores.leases import Lease, LeaseBook
+from shared.stores.limits import Admission, Limit, Quota, Refusal, Remaining
+from shared.stores.periods import NEVER
+from shared.stores.protocols import Conflict, Entities, StorageBusy, StorageRefused, StorageUnavailable
+from shared.stores.shard import Grant, Shard, Write
+
+_log = logging.getLogger(__name__)
+
+_TRIES = 8
+_ROUNDS = 6
+_QUOTA_ONLY_SECONDS = 60
+"""Leases of a limit without a window live as if it had one of a minute."""
+
+
+class Outcome(Enum):
+    """How asking storage for room ended."""
+
+    GRANTED = "granted"
+    REFUSED = "refused"
+    CONTENDED = "contended"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(slots=True)
+class Instance:
+    """What all counters of one gateway instance share. ``writer`` is unique among all instances, ever."""
+
+    entities: Entities
+    clock: Clock
+    sleep: Callable[[float], Awaitable[None]]
+    chance: random.Random
+    writer: str
+    max_instances: int
+    outage: Breaker
+    dirty: "set[Counter]" = field(default_factory=set)
+    """Counters that hold something storage does not know of."""
+
+
+class Counter:
+    """Grants, spends and settles the budget of one key under one limit.
+
+    A lease is charged in storage when it is granted, in the bucket in which it *ends*; spending it moves the charge
+    to the present, which storage learns with the next write. So whatever this process forgets by dying, storage has
+    charged at least what was spent, at a time no earlier than it was spent.
+    """
+
+    def __init__(self, key: str, limit: Limit, instance: Instance) -> None:
+        self.key = key
+        self.limit = limit
+        self._instance = instance
+        self._clock = instance.clock
+        window = limit.window
+        self._windowed = window is not None
+        self._buckets = Buckets(window.seconds if window else _QUOTA_ONLY_SECONDS)
+        self._bucket_seconds = self._buckets.seconds
+        self._guard = min(0.05, self._bucket_seconds / 5)
+        self._shards = [
+            Shard(instance.entities, key, limit, index, instance.writer, instance.chance)
+            for index in range(limit.shards)
+        ]
+        self._home = instance.chance.randrange(limit.shards)
+        self._leases = LeaseBook()
+        self._demand = Demand()
+        self._own = OwnUse(self._buckets)
+        self._busy = Breaker(instance.chance)
+        self._periods: tuple[int, ...] = tuple(0 for _ in limit.quotas)
+        self._period_end = float("-inf")
+        self._next_turn = float("-inf")
+        self._hold = self._shortest_hold = self._bucket_seconds
+        self._longest_hold = max(self._bucket_seconds, self._buckets.window / 6)
+        self._trust = 1.0
+        self._low_water = 0.0
+        self._refusal: Refusal | None = None
+        self._refused_amount = 0
+        self._refused_at = 0.0
+        self._refused_until = float("-inf")
+        self._waiting = 0
+        self._debts = False
+        self._written = 0.0
+        self._next_flush = 0.0
+        self._task: asyncio.Task[Outcome] | None = None
+
+    # ------------------------------------------------------------------ admitting
+
+    def try_admit(self, amount: int) -> Admission | Refusal | None:
+        """Decide from memory, in microseconds; None when storage has to be asked (``admit_after_miss``)."""
+        now = self._clock()
+        amount = max(amount, 1)
+        self._demand.note(now, amount)
+        return self._decide(now, amount)
+
+    async def admit_after_miss(self, amount: int) -> Admission | Refusal:
+        """Decide with the help of storage what ``try_admit`` left open."""
+        amount = max(amount, 1)
+        self._waiting += amount
+        try:
+            for _ in range(_ROUNDS):
+                # Shielded: a caller that goes away must not leave a write of unknown outcome behind.
+                outcome = await asyncio.shield(self._refilling(amount))
+                decision = self._decide(self._clock(), amount)
+                if decision is not None:
+                    return decision
+                if outcome is Outcome.CONTENDED:
+                    break
+        finally:
+            self._waiting -= amount
+        # Contention is not an outage: storage works, others were faster.
+        return Refusal("contention", 1.0, self._leases.balance)
+
+    def _decide(self, now: float, amount: int) -> Admission | Refusal | None:
+        if now >= self._next_turn:
+            self._turn(now)
+        if amount <= self._leases.balance:
+            return self._spend(now, amount)
+        if self._busy.tripped or self._instance.outage.tripped:
+            self._probe(now, amount)
+            return self._without_storage(now, amount)
+        if now < self._refused_until and amount >= self._refused_amount and self._refusal is not None:
+            return self._again(self._refusal, now)
+        return None
+
+    def _spend(self, now: float, amount: int) -> Admission:
+        bucket = int(now // self._bucket_seconds)
+        book = self._leases
+        lease = book.leases[0]
+        if lease.balance > amount:
+            lease.balance -= amount
+            book.balance -= amount
+            self._move(lease, bucket, amount)
+        else:
+            for each, taken in book.take(amount):
+                self._move(each, bucket, taken)
+        self._own.note(bucket, amount)
+        if book.balance < self._low_water and self._task is None:
+            self._refilling(amount)
+        return Admission(self, amount, bucket, lease.shard, lease.age, self._periods)
+
+    def _move(self, lease: Lease, bucket: int, amount: int) -> None:
+        if self._windowed and lease.bucket != bucket:
+            shard = self._shards[lease.shard]
+            shard.charge(lease.bucket, -amount)
+            shard.charge(bucket, amount)
+
+    def _again(self, refusal: Refusal, now: float) -> Refusal:
+        passed = now - self._refused_at
+        return Refusal(
+            refusal.which, max(0.05, refusal.retry_after - passed), refusal.remaining, refusal.fits, refusal.quota
+        )
+
+    # ------------------------------------------------------------------ settling
+
+    def settle(self, admission: Admission, actual: int) -> None:
+        """Replace the admitted estimate by ``actual``; more than the estimate comes out of the leases in hand first."""
+        more = max(actual, 0) - admission.amount
+        shard = self._shards[admission.shard]
+        if not more or admission.age != shard.age:
+            return
+        now = self._clock()
+        if now >= self._next_turn:
+            self._turn(now)
+        bucket = admission.bucket
+        counts = self._windowed and bucket >= self._buckets.oldest(now)
+        same_periods = admission.periods == self._periods
+        self._own.note(bucket, more)
+        if more > 0:
+            self._demand.correct(more)
+            if same_periods and (counts or admission.periods):
+                more -= self._settle_from_leases(bucket, more, counts)
+        if counts:
+            shard.charge(bucket, more)
+        shard.owe(more, admission.periods, self._periods)
+        self._instance.dirty.add(self)
+
+    def _settle_from_leases(self, bucket: int, amount: int, counts: bool) -> int:
+        settled = 0
+        for lease, taken in self._leases.take(amount):
+            settled += taken
+            if self._windowed:
+                self._shards[lease.shard].charge(lease.bucket, -taken)
+            if counts:
+                self._shards[lease.shard].charge(bucket, taken)
+        return settled
+
+    # ------------------------------------------------------------------ the passing of time
+
+    def _turn(self, now: float) -> None:
+        """Give back what ended, and enter the next period when one ended."""
+        for lease in self._leases.ended(now):
+            self._give_back(lease)
+        if now >= self._period_end:
+            self._enter(tuple(quota.period.start(now) for quota in self.limit.quotas))
+        self._next_turn = min(self._leases.first_end, self._period_end)
+
+    def _enter(self, starts: tuple[int, ...]) -> None:
+        # Never back into an earlier period: another instance's clock may have led this one into the next already.
+        periods = tuple(max(new, old) for new, old in zip(starts, self._periods, strict=True))
+        for i, (new, old) in enumerate(zip(periods, self._periods, strict=True)):
+            if new != old:
+                for shard in self._shards:
+                    shard.owed[i] = 0
+        if periods != self._periods:
+            self._own.new_period()
+            self._periods = periods
+            self._refused_until = float("-inf")
+        ends = [quota.period.end(start) for quota, start in zip(self.limit.quotas, periods, strict=True)]
+        self._period_end = min(ends, default=NEVER)
+        self._next_turn = min(self._leases.first_end, self._period_end)
+
+    def _give_back(self, lease: Lease) -> None:
+        shard = self._shards[lease.shard]
+        if lease.age != shard.age:
+            return
+        if self._windowed:
+            shard.charge(lease.bucket, -lease.balance)
+        shard.owe(-lease.balance, lease.periods, self._periods)
+        self._instance.dirty.add(self)
+
+    # ------------------------------------------------------------------ without storage
+
+    def _probe(self, now: float, amount: int) -> None:
+        """While storage is away one request's shadow asks it now and then; no request waits for the answer."""
+        breaker = self._busy if self._busy.tripped else self._instance.outage
+        if self._task is None and breaker.take_probe(now):
+            self._refilling(amount)
+
+    def _without_storage(self, now: float, amount: int) -> Admission | Refusal:
+        mode = self.limit.on_storage_error
+        if mode == "bounded":
+            self._begin_outage(now)
+        if mode == "closed" or (mode == "bounded" and not self._own.admits(now, amount, windowed=self._windowed)):
+            return Refusal("storage", 1.0, self._leases.balance)
+        bucket = self._buckets.at(now)
+        shard = self._shards[self._home]
+        if mode == "bounded":
+            self._own.take_quota(amount)
+        self._own.note(bucket, amount)
+        if self._windowed:
+            shard.charge(bucket, amount)
+        shard.owe(amount, self._periods, self._periods)
+        self._debts = True
+        self._instance.dirty.add(self)
+        return Admission(self, amount, bucket, shard.index, shard.age, self._periods)
+
+    def _begin_outage(self, now: float) -> None:
+        limit = self.limit
+        left = self._left(now)
+        window = (0, 0) if limit.window is None else (limit.window.limit, limit.window.limit - (left.window or 0))
+        quotas = [(quota.limit, quota.limit - rest) for quota, rest in zip(limit.quotas, left.quotas, strict=True)]
+        self._own.begin_outage(now, 1 / self._instance.max_instances, window, quotas)
+
+    def _failed(self, error: StorageUnavailable | StorageRefused) -> None:
+        now = self._clock()
+        outage = self._instance.outage
+        if not (self._busy.tripped or outage.tripped):
+            _log.warning(
+                "counter storage: %s %s; limits are %s", type(error).__name__, error, self.limit.on_storage_error
+            )
+        # A throttled partition concerns this counter; everything else concerns all of them.
+        (self._busy if isinstance(error, StorageBusy) else outage).trip(now)
+
+    def _reached(self) -> None:
+        if self._instance.outage.tripped:
+            _log.warning("counter storage answers again")
+        self._instance.outage.reset()
+        self._busy.reset()
+        self._own.end_outage()
+
+    # ------------------------------------------------------------------ asking storage
+
+    def _refilling(self, amount: int) -> "asyncio.Task[Outcome]":
+        """The one running exchange with storage, or a new one for ``amount``."""
+        if self._task is None:
+            self._start(self._refill(amount))
+        assert self._task is not None
+        return self._task
+
+    def _start(self, work: Coroutine[None, None, Outcome]) -> None:
+        self._task = asyncio.create_task(work)
+        self._task.add_done_callback(self._done)
+
+    def _done(self, _: "asyncio.Task[Outcome]") -> None:
+        self._task = None
+
+    async def _refill(self, amount: int) -> Outcome:
+        """Ask the home shard, and when that has no room one other."""
+        order = [self._home]
+        if len(self._shards) > 1:
+            others = [index for index in range(len(self._shards)) if index != self._home]
+            order.append(self._instance.chance.choice(others))
+        outcome = Outcome.REFUSED
+        for index in order:
+            outcome = await self._exchange(self._shards[index], amount)
+            if outcome is not Outcome.REFUSED:
+                self._home = index
+                return outcome
+        self._home = self._instance.chance.randrange(len(self._shards))
+        return outcome
+
+    async def _exchange(self, shard: Shard, amount: int) -> Outcome:
+        try:
+            outcome = await self._swap(shard, amount)
+        except (StorageUnavailable, StorageRefused) as error:
+            self._failed(error)
+            return Outcome.UNREACHABLE
+        self._reached()
+        return outcome
+
+    async def _swap(self, shard: Shard, amount: int) -> Outcome:
+        """Compare and swap: pay what is owed and, with ``amount``, lease at least what the leases lack of it."""
+        for attempt in range(_TRIES):
+            cached = attempt == 0 and self._may_use_cached(shard)
+            if not cached:
+                await self._read(shard)
+            now = self._clock()
+            if now >= self._next_turn:
+                self._turn(now)
+            draft = self._draft(shard, now)
+            grant: Grant | None = None
+            if amount:
+                needed = max(1, amount - self._leases.balance)
+                refusal = self._refuse(shard, draft, now, amount, needed)
+                if refusal is not None and cached:
+                    self._trust *= 0.5
+                    continue
+                if refusal is not None:
+                    self._remember(refusal, now, amount)
+                    if not self._is_due(shard, now):
+                        return Outcome.REFUSED
+                else:
+                    grant = self._grant(shard, draft, now, needed)
+            elif shard.clean():
+                return Outcome.GRANTED
+            try:
+                write = await shard.write(draft, self._periods, grant)
+            except Conflict:
+                self._lost_race(cached)
+                await self._instance.sleep(self._instance.chance.uniform(0, min(0.2, 0.004 * 2**attempt)))
+                continue
+            self._won(shard, write, cached, amount)
+            return Outcome.GRANTED if grant or not amount else Outcome.REFUSED
+        return Outcome.CONTENDED
+
+    def _may_use_cached(self, shard: Shard) -> bool:
+        return shard.known and self._trust > 0.5 and self._clock() - self._written < self._buckets.window
+
+    async def _read(self, shard: Shard) -> None:
+        age = shard.age
+        applied = await shard.read(self._periods)
+        if shard.age != age:
+            self._leases.of_shard(shard.index)
+            self._refused_until = float("-inf")
+        for write in applied:
+            self._receive(shard, write)
+
+    def _draft(self, shard: Shard, now: float) -> CounterState:
+        assert shard.state is not None
+        draft = shard.state.copy()
+        if any(use.start > mine for use, mine in zip(draft.quotas, self._periods, strict=True)):
+            self._enter(tuple(use.start for use in draft.quotas))
+        for i, use in enumerate(draft.quotas):
+            if use.start < self._periods[i]:
+                use.start, use.used = self._periods[i], 0
+            use.used = max(0, use.used + shard.owed[i])
+        if self._windowed:
+            oldest = self._buckets.oldest(now)
+            shard.forget_before(oldest)
+            draft.ring.trim(oldest)
+            for bucket, owed in shard.pending.items():
+                draft.ring.add(bucket, owed)
+        return draft
+
+    def _refuse(self, shard: Shard, draft: CounterState, now: float, amount: int, needed: int) -> Refusal | None:
+        shards = len(self._shards)
+        refusal: Refusal | None = None
+        if shard.limit is not None:
+            left = shard.limit - draft.ring.total()
+            if left < needed:
+                bucket = draft.ring.frees(needed - left)
+                wait = self._buckets.window if bucket is None else self._buckets.leaves(bucket) - now
+                fits = amount <= shard.limit
+                refusal = Refusal("window", max(0.05, wait), max(0, left) * shards, fits)
+        for quota, limit, use in zip(self.limit.quotas, shard.quota_limits, draft.quotas, strict=True):
+            if limit - use.used < needed:
+                wait = quota.period.end(use.start) - now
+                if refusal is None or wait > refusal.retry_after:
+                    left = max(0, limit - use.used) * shards
+                    refusal = Refusal("quota", max(0.05, wait), left, amount <= limit, quota)
+        return refusal
+
+    def _remember(self, refusal: Refusal, now: float, amount: int) -> None:
+        """Answer from memory for a second: whoever hammers a used-up limit costs no transactions."""
+        self._refusal = refusal
+        self._refused_amount = amount
+        self._refused_at = now
+        self._refused_until = now + min(refusal.retry_after, self._instance.chance.uniform(0.7, 1.3))
+        self._low_water = 0.0
+
+    def _grant(self, shard: Shard, draft: CounterState, now: float, needed: int) -> Grant:
+        """How much to lease and for how long: plenty while there is plenty, just enough near the limit."""
+        left = [limit - use.used for limit, use in zip(shard.quota_limits, draft.quotas, strict=True)]
+        headroom, spare = 1.0, 0.0
+        if shard.limit is not None:
+            window_left = shard.limit - draft.ring.total()
+            headroom = min(1.0, max(0.0, (window_left / max(1, shard.limit) - 0.25) / 0.75))
+            spare = window_left / 64 * headroom
+            left.append(window_left)
+        room = min(left)
+        hold = self._hold + (self._longest_hold - self._hold) * headroom
+        wanted = max(1.2 * self._demand.rate * hold - self._leases.balance, spare)
+        queued = min(self._waiting - self._leases.balance, room)
+        amount = int(max(needed, queued, min(wanted, room / 4)))
+        # Even what is spent at once must still be valid when the answer comes.
+        bucket = self._buckets.at(now + (hold if amount > max(needed, queued) else 0.25 + self._guard))
+        until = min(self._buckets.end(bucket), self._period_end) - self._guard
+        draft.ring.add(bucket, amount)
+        for use in draft.quotas:
+            use.used += amount
+        return Grant(amount, bucket, until)
+
+    def _lost_race(self, cached: bool) -> None:
+        if cached:
+            self._trust *= 0.5
+        else:
+            self._hold = min(self._longest_hold, 1.5 * self._hold)
+
+    def _won(self, shard: Shard, write: Write, cached: bool, amount: int) -> None:
+        self._written = self._clock()
+        self._debts = False
+        self._trust = min(1.0, 0.9 * self._trust + 0.1 if cached else self._trust + 0.02)
+        self._hold = max(self._shortest_hold, 0.97 * self._hold)
+        self._receive(shard, write)
+        if amount and write.grant:
+            self._set_low_water(shard, write.state, amount)
+
+    def _receive(self, shard: Shard, write: Write) -> None:
+        """Take a written lease into the book, or owe it back when it came too late."""
+        grant = write.grant
+        if grant is None:
+            return
+        lease = Lease(shard.index, grant.bucket, grant.until, grant.amount, age=shard.age, periods=write.periods)
+        if grant.until <= self._clock():
+            self._give_back(lease)
+            return
+        self._leases.add(lease)
+        self._next_turn = min(self._leases.first_end, self._period_end)
+        self._instance.dirty.add(self)
+
+    def _set_low_water(self, shard: Shard, state: CounterState, amount: int) -> None:
+        """Refill ahead of need, but only while more than a tenth is left: near the limit it would only cost."""
+        uses = [(limit, use.used) for limit, use in zip(shard.quota_limits, state.quotas, strict=True)]
+        if shard.limit is not None:
+            uses.append((shard.limit, state.ring.total()))
+        plenty = all(limit - used > 0.1 * limit for limit, used in uses)
+        stock = self._demand.rate * self._hold
+        self._low_water = 0.3 * stock if plenty and stock > 4 * amount else 0.0
+
+    # ------------------------------------------------------------------ writing back
+
+    def _due(self, now: float) -> list[Shard]:
+        """The shards to which what is owed should be written now instead of with the next lease."""
+        if now >= self._next_turn:
+            self._turn(now)
+        return [shard for shard in self._shards if self._is_due(shard, now)]
+
+    def _is_due(self, shard: Shard, now: float) -> bool:
+        idle = now - self._demand.last > self._buckets.window / 2
+        if self._quota_due(shard, idle):
+            return True
+        if shard.limit is None or not shard.pending:
+            return False
+        used = shard.state.ring.total() if shard.state else 0
+        net = sum(shard.pending.values())
+        if net > 0:
+            return self._debts or used > 0.6 * shard.limit or net > shard.limit / 64
+        moved = sum(abs(amount) for amount in shard.pending.values())
+        return used > 0.75 * shard.limit and moved > 2 * self._demand.typical
+
+    def _quota_due(self, shard: Shard, idle: bool) -> bool:
+        if any(owed > 0 for owed in shard.owed):
+            return True
+        back = -min(shard.owed, default=0)
+        if not back:
+            return False
+        uses = shard.state.quotas if shard.state else []
+        scarce = any(use.used > 0.9 * limit for use, limit in zip(uses, shard.quota_limits, strict=True))
+        return idle or (scarce and back > self._demand.typical)
+
+    def flush(self, now: float) -> None:
+        """Start to write what is due, every twentieth of the window, unless storage is away or being asked anyway."""
+        if self._task is not None or now < self._next_flush:
+            return
+        self._next_flush = now + self._buckets.window / 20 * self._instance.chance.uniform(0.8, 1.2)
+        shards = self._due(now)
+        if shards and self._may_write(now):
+            self._start(self._pay(shards))
+
+    async def give_back(self) -> None:
+        """Return every lease and write all that is owed; what cannot be returned now goes with the next attempt."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+        if not self._may_write(self._clock()):
+            return
+        for lease in list(self._leases.leases):
+            self._leases.of_shard(lease.shard)
+            self._give_back(lease)
+        self._start(self._pay([shard for shard in self._shards if not shard.clean()]))
+        assert self._task is not None
+        await asyncio.shield(self._task)
+
+    def _may_write(self, now: float) -> bool:
+        for breaker in (self._busy, self._instance.outage):
+            if breaker.tripped:
+                return breaker.take_probe(now)
+        return True
+
+    async def _pay(self, shards: list[Shard]) -> Outcome:
+        outcome = Outcome.GRANTED
+        for shard in shards:
+            outcome = await self._exchange(shard, 0)
+        return outcome
+
+    def settled(self) -> bool:
+        """Whether nothing is leased and nothing owed: the counter may be forgotten."""
+        return self._task is None and not self._leases.leases and all(shard.clean() for shard in self._shards)
+
+    # ------------------------------------------------------------------ telling
+
+    @property
+    def leased(self) -> int:
+        """What this instance may spend without asking."""
+        return self._leases.balance
+
+    def abandon(self) -> None:
+        """Stop at once and write nothing more, as a killed process would."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def remaining(self) -> Remaining:
+        """What is left, as this instance knows: the last state seen plus its own unspent leases."""
+        now = self._clock()
+        left = self._left(now)
+        balance = self._leases.balance
+        window = None if left.window is None else max(0, left.window + balance)
+        return Remaining(window, tuple(max(0, rest + balance) for rest in left.quotas))
+
+    def _left(self, now: float) -> Remaining:
+        shards, state = len(self._shards), self._shards[self._home].state
+        window = self.limit.window
+        if state is None:
+            return Remaining(window.limit if window else None, tuple(quota.limit for quota in self.limit.quotas))
+        oldest = self._buckets.oldest(now)
+        left = None if window is None else window.limit - shards * state.ring.total_since(oldest)
+        quotas = tuple(
+            self._quota_left(quota, use.used * shards if use.start >= start else 0)
+            for quota, use, start in zip(self.limit.quotas, state.quotas, self._periods, strict=True)
+        )
+        return Remaining(left, quotas)
+
+    @staticmethod
+    def _quota_left(quota: Quota, used: int) -> int:
+        return quota.limit - used

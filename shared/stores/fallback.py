@@ -1,0 +1,66 @@
+"""What an instance may admit on its own while storage does not answer."""
+
+from collections.abc import Sequence
+
+from shared.stores.counter_ring import Buckets
+
+
+class OwnUse:
+    """What this instance itself admitted, and the share of the limit it may go on using without storage.
+
+    Window: as much as it admitted in the window before the outage. All instances together admitted no more than the
+    limit then, so together they stay within it; instances that had no part yet get a ``floor`` (limit / instances),
+    but no more than was left when storage was last seen. Quotas: the same proportion of what was left.
+    """
+
+    __slots__ = ("_amounts", "_buckets", "_quota_room", "_share", "_total")
+
+    def __init__(self, buckets: Buckets) -> None:
+        self._buckets = buckets
+        self._amounts: dict[int, int] = {}
+        self._total = 0
+        self._share: float | None = None
+        self._quota_room: list[float] = []
+
+    def note(self, bucket: int, amount: int) -> None:
+        """Count an admission, or the correction of one."""
+        amounts = self._amounts
+        amounts[bucket] = amounts.get(bucket, 0) + amount
+        self._total += amount
+
+    def new_period(self) -> None:
+        """Forget what was used in the period that ended."""
+        self._total = 0
+
+    def in_window(self, now: float) -> int:
+        """Return what was admitted in the window that ends now."""
+        oldest = self._buckets.oldest(now)
+        for bucket in [bucket for bucket in self._amounts if bucket < oldest]:
+            del self._amounts[bucket]
+        return sum(self._amounts.values())
+
+    def begin_outage(
+        self, now: float, floor: float, window: tuple[int, int], quotas: Sequence[tuple[int, int]]
+    ) -> None:
+        """Fix the share. ``floor``: 1 / instances; ``window`` and each of ``quotas``: limit and use as last seen."""
+        if self._share is not None:
+            return
+        own = self.in_window(now)
+        limit, used = window
+        self._share = max(own, min(limit * floor, own + limit - used))
+        self._quota_room = []
+        for limit, used in quotas:
+            proportion = max(floor, self._total / used if used else 0.0)
+            self._quota_room.append(min(1.0, proportion) * max(0, limit - used))
+
+    def end_outage(self) -> None:
+        self._share = None
+
+    def admits(self, now: float, amount: int, *, windowed: bool) -> bool:
+        """Whether ``amount`` is within the share; what is admitted then is to be noted and taken from the quotas."""
+        if windowed and self.in_window(now) + amount > (self._share or 0):
+            return False
+        return all(room >= amount for room in self._quota_room)
+
+    def take_quota(self, amount: int) -> None:
+        self._quota_room = [room - amount for room in self._quota_room]

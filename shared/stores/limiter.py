@@ -1,0 +1,128 @@
+"""The limiter: all counters of one gateway instance, found by key and limit, kept small, written back in time."""
+
+import asyncio
+import random
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+from shared.stores.breaker import Breaker
+from shared.stores.clock import Clock
+from shared.stores.counter import Counter, Instance
+from shared.stores.limits import Admission, Limit, Refusal, Remaining
+from shared.stores.protocols import Entities
+
+_TICK = 1.0
+"""Seconds between looks at what is owed; a counter itself is looked at every twentieth of its window."""
+
+
+class Limiter:
+    """Admits amounts under limits that hold across all instances which share a table.
+
+    Any number of instances may run at once and stop at any time. In any trailing window the amounts admitted never
+    exceed the limit (settled with their real use: the limit plus what single requests in flight used beyond their
+    estimate). What an instance that dies had leased is lost for at most the window and a sixth of it.
+    """
+
+    def __init__(
+        self,
+        entities: Entities,
+        *,
+        clock: Clock,
+        chance: random.Random | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        writer: str | None = None,
+        max_instances: int = 40,
+        max_counters: int = 10_000,
+    ) -> None:
+        """``clock``: a ``StorageClock`` fed by the table. ``writer``: a name no other instance ever has; else drawn.
+
+        ``max_instances``: what a scaled-out gateway grows to; bounds what a fresh one admits in a storage outage.
+        ``max_counters``: how many counters stay in memory (about 2 KiB each); idle ones go back to storage.
+        """
+        random_source = chance or random.Random(secrets.randbits(64))
+        self._instance = Instance(
+            entities=entities,
+            clock=clock,
+            sleep=sleep,
+            chance=random_source,
+            writer=writer or secrets.token_hex(4),
+            max_instances=max_instances,
+            outage=Breaker(random_source),
+        )
+        self._max_counters = max_counters
+        self._counters: OrderedDict[tuple[str, Limit], Counter] = OrderedDict()
+        self._leaving: dict[tuple[str, Limit], Counter] = {}
+        self._flusher: asyncio.Task[None] | None = None
+
+    def try_admit(self, key: str, limit: Limit, amount: int) -> Admission | Refusal | None:
+        """Decide at once when memory suffices (microseconds, no await); None: call ``admit``."""
+        return self.counter(key, limit).try_admit(amount)
+
+    async def admit(self, key: str, limit: Limit, amount: int) -> Admission | Refusal:
+        """Take ``amount`` from the counter named by ``key``; an estimate of 0 still needs 1 to be left.
+
+        Never raises for storage: what happens without it is the limit's ``on_storage_error``.
+        """
+        counter = self.counter(key, limit)
+        decision = counter.try_admit(amount)
+        if decision is not None:
+            return decision
+        if self._flusher is None or self._flusher.done():
+            self._flusher = asyncio.create_task(self._keep_flushing())
+        return await counter.admit_after_miss(amount)
+
+    def remaining(self, key: str, limit: Limit) -> Remaining:
+        """Return what is left as this instance knows: stale by seconds, exact up to others' unspent leases."""
+        return self.counter(key, limit).remaining()
+
+    def counter(self, key: str, limit: Limit) -> Counter:
+        """Return the counter, made on first use; holding on to it saves the lookup."""
+        name = (key, limit)
+        counters = self._counters
+        counter = counters.get(name)
+        if counter is not None:
+            counters.move_to_end(name)
+            return counter
+        left = self._leaving.pop(name) if name in self._leaving else None
+        counter = counters[name] = left or Counter(key, limit, self._instance)
+        if len(counters) > self._max_counters:
+            oldest, idle = counters.popitem(last=False)
+            self._leaving[oldest] = idle
+            self._instance.dirty.add(idle)
+        return counter
+
+    async def close(self) -> None:
+        """Give everything back. Call it when the process is asked to end; nothing breaks when it is not."""
+        flusher, self._flusher = self._flusher, None
+        if flusher is not None:
+            flusher.cancel()
+            await asyncio.wait([flusher])
+        await self._give_back(list(self._instance.dirty))
+
+    def abandon(self) -> None:
+        """Stop at once and write nothing more, as a killed process would: for simulations of one."""
+        if self._flusher is not None:
+            self._flusher.cancel()
+        for counter in (*self._counters.values(), *self._leaving.values()):
+            counter.abandon()
+
+    async def flush(self) -> None:
+        """Write what is due now and return counters that were pushed out of memory."""
+        now = self._instance.clock()
+        await self._give_back(list(self._leaving.values()))
+        self._leaving = {name: counter for name, counter in self._leaving.items() if not counter.settled()}
+        for counter in list(self._instance.dirty):
+            counter.flush(now)
+            if counter.settled():
+                self._instance.dirty.discard(counter)
+
+    async def _give_back(self, counters: list[Counter]) -> None:
+        for start in range(0, len(counters), 16):
+            await asyncio.gather(*(counter.give_back() for counter in counters[start : start + 16]))
+
+    async def _keep_flushing(self) -> None:
+        chance = self._instance.chance
+        while True:
+            await self._instance.sleep(_TICK * chance.uniform(0.8, 1.2))
+            await self.flush()
