@@ -15,7 +15,7 @@ from shared.settings import Settings, SettingsError, from_environment, is_local
 
 # The extension's own FastAPI app would answer /docs, /redoc and /openapi.json itself, and the invocation would wait for
 # ever; its built-in telemetry would report every call a second time.
-web.FastAPI = functools.partial(  # type: ignore[misc]
+web.FastAPI = functools.partial(
     FastAPI,
     docs_url=None,
     redoc_url=None,

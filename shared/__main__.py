@@ -7,9 +7,16 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from shared.settings import SettingsError, from_environment, is_local
+
+
+# Commands with a file of their own: imported when asked for, so that serving starts without them.
+MANAGEMENT = {
+    "subscriptions": "shared.management.commands.subscriptions",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,13 +26,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _add_serve(commands)
     _add_check(commands)
     _add_schema(commands)
-    from shared.management.commands import COMMANDS
-
-    for command in COMMANDS:
-        command.add_arguments(commands)
-    parsed = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for name, module in MANAGEMENT.items():
+        if given[:1] == [name] or not given or given[0] not in {*MANAGEMENT, *commands.choices}:
+            import_module(module).add_arguments(commands)
+    parsed = parser.parse_args(given)
     try:
-        result: int = parsed.run(parsed)
+        run = import_module(MANAGEMENT[parsed.command]).run if parsed.command in MANAGEMENT else parsed.run
+        result: int = run(parsed)
         return result
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """A gateway made from a YAML text, served on a thread of the test's process.
 
-with running(CONFIG, files={"policies/api.xml": "<policies>...</policies>"}, values={"backend": backend.url}) as gateway:
+with running(CONFIG, files={"policies/api.xml": POLICIES}, values={"backend": backend.url}) as gateway:
     httpx.get(gateway.url + "/api/...", headers=gateway.key)
 
 `@backend@` in the texts becomes the value of that name.
