@@ -28,6 +28,8 @@ _OPEN_TAG = re.compile(rf"<({_NAME})")
 _CLOSE_TAG = re.compile(rf"</\s*+({_NAME})\s*+>")
 _ATTRIBUTE = re.compile(rf"({_NAME})(\s*+=\s*+)?")
 _SPACE = re.compile(r"[ \t\n]*+")
+# Around a value any white space is trimmed, also the no-break space that comes with text copied from a web page.
+_BLANK = re.compile(r"\s*+")
 _BARE_VALUE = re.compile(r"[^\s>\"'/]++")
 _EXPRESSION = re.compile(r"(?<!@)@[({]")
 _TEXT_STOP = re.compile(r"<|(?<!@)@[({]")
@@ -218,7 +220,7 @@ class _Reader:
         found: dict[str, Attribute] = {}
         while True:
             before = self.at
-            self.skip_space()
+            self.at = _end_of(_SPACE, self.text, self.at)
             if self.at >= len(self.text):
                 self.problem(self.stack[-1].at, f"the tag <{element} is not closed")
                 raise _GiveUp
@@ -246,14 +248,14 @@ class _Reader:
         self.at = name.end()
         line, column = self.place(name.start())
         quote = self.text[self.at : self.at + 1] if name[2] else ""
-        if quote not in ("'", '"') or not quote:
+        if quote not in ("'", '"'):
             bare_at = self.at
             self.at = self.bare_end(bare_at) if name[2] else bare_at
             wrong = "has no value" if self.at == bare_at else "must have its value in quotes"
             self.problem(name.start(), f"the attribute {name[1]} {wrong}")
             return Attribute(name[1], self.text[bare_at : self.at], line, column, *self.place(bare_at))
         self.at += 1
-        value_place = self.place(_space_end(self.text, self.at))
+        value_place = self.place(_end_of(_BLANK, self.text, self.at))
         value = self.quoted(name[1], quote)
         return None if value is None else Attribute(name[1], value, line, column, *value_place)
 
@@ -267,9 +269,9 @@ class _Reader:
     def quoted(self, name: str, quote: str) -> str | None:
         """Read a quoted value up to and past its closing quote. None when it could not be found."""
         start = self.at
-        begin = _space_end(self.text, start)
+        begin = _end_of(_BLANK, self.text, start)
         if _EXPRESSION.match(self.text, begin):
-            end = self.expression(begin, lambda end: self.text.startswith(quote, _space_end(self.text, end)))
+            end = self.expression(begin, lambda end: self.text.startswith(quote, _end_of(_BLANK, self.text, end)))
             if isinstance(end, Unclosed):
                 # A bracket left open makes the quote that was meant to end the value start a string instead.
                 reason = (
@@ -277,7 +279,7 @@ class _Reader:
                 )
                 self.lost_in_tag(f"the expression in the attribute {name} is not closed: {reason}", end.at)
                 return None
-            self.at = _space_end(self.text, end[1]) + 1
+            self.at = _end_of(_BLANK, self.text, end[1]) + 1
             return end[0]
         end_of_value = self.literal_end(start, quote)
         lt = self.raw_lt(start, end_of_value)
@@ -320,9 +322,6 @@ class _Reader:
             raise _GiveUp
         self.at = end.start()
 
-    def skip_space(self) -> None:
-        self.at = _space_end(self.text, self.at)
-
     # Text and expressions
 
     def character_data(self) -> None:
@@ -330,7 +329,7 @@ class _Reader:
         if not self.stack:
             return self.text_outside()
         top = self.stack[-1]
-        if top.blank and (begin := _space_end(self.text, self.at)) < len(self.text):
+        if top.blank and (begin := _end_of(_BLANK, self.text, self.at)) < len(self.text):
             if _EXPRESSION.match(self.text, begin):
                 return self.whole_expression(top, begin)
         start = scanned = self.at
@@ -350,7 +349,7 @@ class _Reader:
         end = self.text.find("<", self.at + 1)
         end = end if end >= 0 else len(self.text)
         if self.text[self.at : end].strip():
-            self.problem(_space_end(self.text, self.at), "text outside the document's root element")
+            self.problem(_end_of(_BLANK, self.text, self.at), "text outside the document's root element")
         self.at = end
 
     def is_markup(self, at: int) -> bool:
@@ -439,9 +438,9 @@ def _without(comments: list[tuple[int, int]], text: str, start: int, end: int) -
     return "".join(parts) + text[start:end]
 
 
-def _space_end(text: str, at: int) -> int:
-    space = _SPACE.match(text, at)
-    return space.end() if space else at
+def _end_of(run: re.Pattern[str], text: str, at: int) -> int:
+    found = run.match(text, at)
+    return found.end() if found else at
 
 
 def _alike(one: str, other: str) -> bool:
