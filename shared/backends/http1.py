@@ -11,7 +11,7 @@ import httpx
 from shared.backends.request_head import RequestHead
 
 _READ_HIGH_WATER = 256 * 1024  # body bytes nobody has taken yet; above it the socket is not read
-_JOIN_LIMIT = 64 * 1024  # up to here one write of head and body is cheaper than two buffers
+_JOIN_LIMIT = 64 * 1024  # so much of a body is sent together with the head; the rest is not copied
 _SILENT_LIMIT = 64 * 1024  # bytes that bring no body: a head, a chunk extension or trailers without an end
 
 
@@ -120,13 +120,18 @@ class Connection(asyncio.Protocol):
         self._write_timeout = timeouts.write
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
+        if self.transport.is_closing():  # uvloop's transports refuse to write then
+            self.peer_closed = True
+            self._end(None)
+            return
         if not isinstance(body, bytes) or head.expects:
             self.transport.write(head.data)
             self._upload = self.loop.create_task(self._send_body(body, head, timeouts.continuing))
-        elif len(body) <= _JOIN_LIMIT:
-            self.transport.write(head.data + body)
         else:
-            self.transport.writelines((head.data, body))
+            # Not writelines: up to Python 3.13.1 it forgets to pause the protocol (CPython gh-127655).
+            self.transport.write(head.data + body[:_JOIN_LIMIT])
+            if len(body) > _JOIN_LIMIT:
+                self.transport.write(memoryview(body)[_JOIN_LIMIT:])
 
     async def receive_head(self) -> None:
         """Returns when ``status``, ``reason`` and ``headers`` are there. Raises ``httpx.ReadTimeout``,
@@ -294,7 +299,7 @@ class Connection(asyncio.Protocol):
 
     def _is_unwanted(self) -> bool:
         # RFC 9112 9.5: an error answered early means that the rest will not be read; the connection ends with it.
-        return self.closed or self.error is not None or self.status >= 400
+        return self.transport.is_closing() or self.error is not None or self.status >= 400
 
     async def _is_welcome(self, seconds: float | None) -> bool:
         """Waits for "100 Continue" or a final status; a server that says nothing gets the body (RFC 9110 10.1.1)."""
