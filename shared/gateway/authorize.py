@@ -67,11 +67,12 @@ def take_keys(ctx: Context, access: Access) -> OfferedKeys:
     them, so that clients work unchanged whatever name the API is set to.
     """
     by_name: dict[bytes, str] = {}
-    for name, value in ctx.request.headers.raw:
+    for pair in ctx.request.headers.raw:
+        name, value = pair
         if name in CREDENTIALS or name == access.header:
             by_name.setdefault(name, value.decode("latin-1").strip())
             if name == access.header and name not in CREDENTIALS:
-                ctx.withheld.append((name, value))
+                ctx.withheld.append(pair)  # the very object: what a policy sets is another one
     in_query = None
     if "key=" in (query := ctx.request.url.query_text).lower() or access.query_names - {"subscription-key"}:
         parameters = {name.lower(): value for name, value in query_parameters(query).items()} if query else {}

@@ -22,7 +22,7 @@ class Template(Generic[T]):
     pattern: re.Pattern[str]
     names: tuple[str, ...]
     query: tuple[tuple[str, str | None, str], ...]
-    weight: tuple[int, ...]
+    weight: tuple[tuple[int, int], ...]
     literal: str | None
 
 
@@ -46,7 +46,9 @@ def compile_template(target: T, method: str, url_template: str) -> Template[T]:
         name, _, value = pair.partition("=")
         parameter = _PARAMETER.fullmatch(value)
         required.append((unquote(name), parameter[1] if parameter else None, unquote(value)))
-    weight = tuple(2 if "{" in segment else 1 for segment in stem.split("/")[1:]) + ((3,) if wildcard else (0,))
+    # A literal segment is more exact than one with a parameter, and that the more so the more of it is literal.
+    weight = tuple((2, -len(_PARAMETER.sub("", part))) if "{" in part else (1, 0) for part in stem.split("/")[1:])
+    weight += ((3, 0),) if wildcard else ((0, 0),)
     literal = stem.rstrip("/").lower() if not names and not wildcard else None
     return Template(
         target, method, re.compile(pattern, re.IGNORECASE | re.DOTALL), tuple(names), tuple(required), weight, literal

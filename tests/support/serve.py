@@ -52,7 +52,15 @@ def serving(app: ASGIApp) -> Iterator[str]:
     """Serve an ASGI app with uvicorn on a thread; yields its root URL, raises ProcessFailed when it does not start."""
     import uvicorn
 
-    settings = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", access_log=False, lifespan="off")
+    settings = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_level="warning",
+        access_log=False,
+        lifespan="auto",
+        timeout_graceful_shutdown=1,
+    )
     server = uvicorn.Server(settings)
     thread = threading.Thread(target=server.run, name="uvicorn", daemon=True)
     thread.start()
@@ -64,5 +72,5 @@ def serving(app: ASGIApp) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
-        server.should_exit = server.force_exit = True
+        server.should_exit = True
         thread.join(timeout=5)
