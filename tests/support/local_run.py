@@ -8,6 +8,7 @@ is set too, else as whom `az login` says. All state and all secrets of these run
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 
 from ruamel.yaml import YAML
 
@@ -56,12 +57,13 @@ def run(arguments: list[str]) -> int:
     """Run until told to end; returns the exit code."""
     parser = argparse.ArgumentParser(description="Run the gateway locally.")
     parser.add_argument("--port", type=int, default=GATEWAY_PORT, help="the gateway's port, another one when taken")
+    parser.add_argument("--state", type=Path, default=STATE, help="folder for Azurite's data")
     options = parser.parse_args(arguments)
     for ending in ENDINGS:
         signal.signal(ending, _end)
     try:
         with ExitStack() as stack:
-            _run(options.port, stack)
+            _run(options.port, options.state, stack)
     except Ended:
         print("\nended", flush=True)
         return 0
@@ -71,9 +73,10 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _run(port: int, stack: ExitStack) -> None:
-    STATE.mkdir(exist_ok=True)
-    storage = stack.enter_context(Azurite(*AZURITE_PORTS, data=STATE / "azurite", preferred_ports=AZURITE_PORTS))
+def _run(port: int, state: Path, stack: ExitStack) -> None:
+    state.mkdir(exist_ok=True)
+    _lock(stack.enter_context((state / "lock").open("w")))
+    storage = stack.enter_context(Azurite(*AZURITE_PORTS, data=state / "azurite", preferred_ports=AZURITE_PORTS))
     for service, wanted in AZURITE_PORTS.items():
         _tell_moved(f"Azurite ({service})", wanted, storage.ports[service])
     children = {"Azurite": storage.running}
@@ -90,6 +93,14 @@ def _run(port: int, stack: ExitStack) -> None:
         for name, child in children.items():
             if child.exit_code is not None:
                 raise ProcessFailed("\n".join([f"{name} ended with {child.exit_code}:", *child.lines[-20:]]))
+
+
+def _lock(file: TextIO) -> None:
+    """Two instances of Azurite on the same data would lose some of it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ProcessFailed("another `make run` is under way in this folder") from error
 
 
 def _backend(stack: ExitStack, children: dict[str, ChildProcess]) -> dict[str, str]:
