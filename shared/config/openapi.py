@@ -6,31 +6,54 @@ from typing import Any
 
 METHODS = ("get", "post", "put", "delete", "patch", "head", "options", "trace")
 
+# API Management reads these two extensions (API import restrictions, "Supported extensions").
+MORE_PATHS = "x-ms-paths"
+SERVERS_OF_2 = "x-servers"
+GENAI = "x-gen-ai-operation-name"
+"""Our own: OpenTelemetry's gen_ai.operation.name of an operation, written by the import."""
+
 
 def operations_of(document: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The operations of a parsed OpenAPI 2 or 3 document as `Operation` fields (id, display_name, method,
-    url_template).
+    """The operations of a parsed OpenAPI 2 or 3 document as `Operation` fields.
 
-    Ids and templates are kept; an operation without operationId gets one from its method and path. Required query
-    parameters become part of the template (API Management, "Import an OpenAPI specification"), path parameters stay.
-    ValueError tells what makes the document unusable.
+    Fields: id, display_name, method, url_template and, where it is known, genai. Ids and templates are kept; an
+    operation without operationId gets one from its method and path. Required query parameters become part of the
+    template (API Management, "API import restrictions and known issues"), path parameters stay. ValueError tells
+    what makes the document unusable.
     """
     if not isinstance(document, Mapping) or not ("openapi" in document or "swagger" in document):
         raise ValueError("not an OpenAPI document: neither openapi nor swagger is given")
-    paths = document.get("paths")
-    if not isinstance(paths, Mapping) or not paths:
-        raise ValueError("the document has no paths")
     taken: set[str] = set()
-    return [_operation(document, path, method, item, taken) for path, method, item in _methods(paths)]
+    found = [_operation(document, path, method, item, taken) for path, method, item in methods_of(document)]
+    if not found:
+        raise ValueError("the document has no operations")
+    return found
 
 
-def _methods(paths: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    for path, item in paths.items():
-        if not isinstance(item, Mapping):
-            raise ValueError(f"{path}: must be an object")
-        for method in METHODS:
-            if isinstance(item.get(method), Mapping):
-                yield path, method, {**item[method], "_shared": item.get("parameters") or []}
+def methods_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Path, method and operation object of every operation; its `parameters` include those of its path."""
+    for section in ("paths", MORE_PATHS):
+        paths = document.get(section) or {}
+        if not isinstance(paths, Mapping):
+            raise ValueError(f"{section} must be an object")
+        for path, item in paths.items():
+            if not isinstance(item, Mapping):
+                raise ValueError(f"{path}: must be an object")
+            for method in METHODS:
+                operation = item.get(method)
+                if isinstance(operation, Mapping):
+                    yield str(path), method, {**operation, "parameters": _parameters(document, item, operation)}
+
+
+def _parameters(document: Mapping[str, Any], *holders: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The parameters of a path and of its operation, references followed; the operation's replace the path's."""
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for holder in holders:
+        for entry in holder.get("parameters") or ():
+            parameter = _resolved(document, entry)
+            if isinstance(parameter.get("name"), str):
+                found[(parameter["name"], str(parameter.get("in")))] = parameter
+    return list(found.values())
 
 
 def _operation(
@@ -39,31 +62,31 @@ def _operation(
     base = identifier(str(item.get("operationId") or f"{method}-{path}"))
     id, number = base, 2
     while id.lower() in taken:
-        id, number = f"{base}-{number}", number + 1
+        suffix = f"-{number}"
+        id, number = base[: 80 - len(suffix)] + suffix, number + 1
     taken.add(id.lower())
-    required = [
-        parameter["name"]
-        for parameter in (_resolved(document, entry) for entry in [*item["_shared"], *(item.get("parameters") or [])])
-        if parameter.get("in") == "query" and parameter.get("required") is True
-    ]
-    query = "&".join(f"{name}={{{name}}}" for name in dict.fromkeys(required))
     path, _, fixed = path.partition("?")
-    template = path + ("?" + "&".join(filter(None, (fixed, query))) if fixed or query else "")
-    return {
+    given = {pair.partition("=")[0] for pair in fixed.split("&")}
+    required = [one["name"] for one in item["parameters"] if one.get("in") == "query" and one.get("required") is True]
+    query = "&".join(filter(None, (fixed, *(f"{name}={{{name}}}" for name in required if name not in given))))
+    fields = {
         "id": id,
-        "display_name": str(item.get("summary") or item.get("operationId") or f"{method.upper()} {path}"),
+        "display_name": str(item.get("summary") or item.get("operationId") or f"{method.upper()} {path}")[:300],
         "method": method.upper(),
-        "url_template": template,
+        "url_template": (path if path.startswith("/") else f"/{path}") + (f"?{query}" if query else ""),
     }
+    return {**fields, "genai": str(item[GENAI])} if item.get(GENAI) else fields
 
 
 def _resolved(document: Mapping[str, Any], entry: Any) -> Mapping[str, Any]:
     """A parameter with its `$ref` inside the document followed; an outside reference says nothing about routing."""
-    if isinstance(entry, Mapping) and isinstance(entry.get("$ref"), str):
+    seen: set[str] = set()
+    while isinstance(entry, Mapping) and isinstance(entry.get("$ref"), str):
         target: Any = document
         reference: str = entry["$ref"]
-        if not reference.startswith("#/"):
+        if not reference.startswith("#/") or reference in seen:
             return {}
+        seen.add(reference)
         for part in reference[2:].split("/"):
             target = target.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
         entry = target
@@ -76,17 +99,25 @@ def identifier(text: str) -> str:
     return cleaned[:80].rstrip("-._") or "operation"
 
 
-def server_url(document: Mapping[str, Any]) -> str | None:
-    """The first server of the document with its variables at their defaults, or None."""
-    servers = document.get("servers")
-    if isinstance(servers, list) and servers and isinstance(servers[0], Mapping):
-        url = str(servers[0].get("url", ""))
-        variables = servers[0].get("variables")
-        for name, variable in (variables if isinstance(variables, Mapping) else {}).items():
-            if isinstance(variable, Mapping):
-                url = url.replace(f"{{{name}}}", str(variable.get("default", "")))
-        return url or None
-    if document.get("host"):
+def server_url(document: Mapping[str, Any], variables: Mapping[str, str] | None = None) -> str | None:
+    """The server API Management takes: the first https one, else the first; None when the document names none.
+
+    `variables` fill the URL's `{name}` parts, before the defaults the document gives. A part without a value stays.
+    """
+    listed = document.get("servers") or document.get(SERVERS_OF_2)
+    servers = listed if isinstance(listed, list) else []
+    urls = [_filled(server, variables or {}) for server in servers if isinstance(server, Mapping) and server.get("url")]
+    if not urls and document.get("host"):
         schemes = document.get("schemes") or ["https"]
-        return f"{schemes[0]}://{document['host']}{document.get('basePath', '')}"
-    return None
+        urls = [f"{scheme}://{document['host']}{document.get('basePath') or ''}" for scheme in schemes]
+    return next((url for url in urls if url.startswith("https:")), urls[0] if urls else None)
+
+
+def _filled(server: Mapping[str, Any], variables: Mapping[str, str]) -> str:
+    declared = server.get("variables")
+    values = {
+        str(name): str(variable.get("default", ""))
+        for name, variable in (declared if isinstance(declared, Mapping) else {}).items()
+        if isinstance(variable, Mapping)
+    } | dict(variables)
+    return re.sub(r"\{([^{}]*)\}", lambda match: values.get(match[1]) or match[0], str(server["url"]))

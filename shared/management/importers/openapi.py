@@ -1,0 +1,209 @@
+"""Imports an HTTP API from its OpenAPI document, a file or a URL, in JSON or YAML."""
+
+import json
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urljoin, urlsplit
+
+from shared.config.openapi import GENAI, methods_of, operations_of, server_url
+from shared.llm.api_kind import ApiKind
+from shared.llm.kinds import API_KINDS
+from shared.management.importers import access_key, api_settings, llm_api
+from shared.management.importers.api_settings import with_suffix
+from shared.management.importers.importer import ImportFailed, ImportPlan, Outside
+from shared.management.importers.llm_api import Source
+from shared.management.importers.llm_backend import audience, backend_url, is_azure_ai, managed_identity
+from shared.management.importers.policy_document import SEAL_TEXT, sealed
+
+MAX_BYTES = 32 * 1024 * 1024
+TIMEOUT = 30.0
+
+
+class OpenApi:
+    """Wizard "OpenAPI" (https://learn.microsoft.com/azure/api-management/import-api-from-oas)."""
+
+    name: ClassVar[str] = "openapi"
+    summary: ClassVar[str] = "an HTTP API from its OpenAPI document"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the source's options."""
+        parser.add_argument("document", metavar="FILE_OR_URL", help="OpenAPI 2, 3.0 or 3.1, JSON or YAML")
+        parser.add_argument("--service-url", metavar="URL", help="backend URL, in place of the document's servers")
+        parser.add_argument(
+            "--server-variable",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="value for a {name} in the document's server URL; repeat",
+        )
+        parser.add_argument(
+            "--kind", choices=[kind.name for kind in API_KINDS], help="API kind (default: told by the operations)"
+        )
+        parser.add_argument(
+            "--openai-suffix",
+            action=BooleanOptionalAction,
+            default=True,
+            help="end the path of an Azure OpenAI API in /openai, as its SDK expects (default: yes)",
+        )
+        access_key.add_arguments(parser, what="the API", default_header="Authorization")
+        identity = parser.add_argument_group("managed identity (used on Azure AI services unless there is a key)")
+        identity.add_argument("--identity-resource", metavar="URL", help="token audience")
+        identity.add_argument("--client-id", metavar="GUID", help="user-assigned identity (default: the app's own)")
+        llm_api.add_arguments(parser)
+
+    async def plan(self, arguments: Namespace, outside: Outside) -> ImportPlan:
+        """What to add for the document."""
+        document = await _read(arguments.document)
+        try:
+            operations = operations_of(document)
+        except ValueError as error:
+            raise ImportFailed(f"{arguments.document}: {error}") from error
+        url = _service_url(arguments, document)
+        kind = next((one for one in API_KINDS if one.name == arguments.kind), None) or _kind_of(document)
+        api = api_settings.from_arguments(arguments, name=_info(document, "title"))
+        key = access_key.from_arguments(arguments, outside, api_id=api.id, default_header="Authorization")
+        credentials: dict[str, Any] = key.credentials if key else {}
+        resource = arguments.identity_resource or (audience(url, "cognitiveservices") if is_azure_ai(url) else None)
+        if key is None and resource:
+            credentials = managed_identity(resource, arguments.client_id)
+        name = f"apis/{api.id}.openapi.json"
+        suffix = "/openai" if kind.name == "azure-openai" and arguments.openai_suffix else ""
+        source = Source(
+            kind=kind.name,
+            path=with_suffix(api.path, suffix) if suffix else api.path,
+            backend_url=url,
+            credentials=credentials,
+            key=key,
+            azure_url=url if is_azure_ai(url) else None,
+            openapi=name,
+            documents={name: _minimal(document, url, kind)},
+            notes=[f"{len(operations)} operations of kind {kind.name}, backend {url}."],
+        )
+        return llm_api.plan(arguments, outside, api, source)
+
+
+async def _read(source: str) -> Mapping[str, Any]:
+    text = await _fetch(source) if source.startswith(("http://", "https://")) else _open(source)
+    try:
+        document = json.loads(text) if text.lstrip().startswith("{") else _yaml(text)
+    except ValueError as error:
+        raise ImportFailed(f"{source} is neither JSON nor YAML: {error}") from error
+    if not isinstance(document, Mapping):
+        raise ImportFailed(f"{source} is not an OpenAPI document")
+    return document
+
+
+def _open(source: str) -> str:
+    try:
+        return Path(source).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ImportFailed(f"{source} cannot be read: {reason}") from error
+
+
+async def _fetch(source: str) -> str:
+    from aiohttp import ClientError, ClientSession, ClientTimeout
+
+    try:
+        async with (
+            ClientSession(timeout=ClientTimeout(total=TIMEOUT), trust_env=True) as session,
+            session.get(source) as reply,
+        ):
+            if reply.status != 200:
+                raise ImportFailed(f"{source} answered {reply.status}")
+            body = await reply.content.read(MAX_BYTES + 1)
+            while len(body) <= MAX_BYTES and (more := await reply.content.read(MAX_BYTES)):
+                body += more
+    except (ClientError, TimeoutError) as error:
+        raise ImportFailed(f"{source} cannot be reached: {type(error).__name__}") from error
+    if len(body) > MAX_BYTES:
+        raise ImportFailed(f"{source} is larger than {MAX_BYTES // 1024 // 1024} MiB")
+    return body.decode("utf-8-sig", errors="replace")
+
+
+def _yaml(text: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError(" ".join(str(error).split())[:200]) from error
+
+
+def _service_url(arguments: Namespace, document: Mapping[str, Any]) -> str:
+    """The backend: what the caller says, else the document's server, a relative one resolved against its address."""
+    if arguments.service_url:
+        return backend_url(arguments.service_url, option="--service-url")
+    pairs = [pair.partition("=") for pair in arguments.server_variable]
+    if bad := [name for name, separator, value in pairs if not (separator and value)]:
+        raise ImportFailed(f"--server-variable {bad[0]}: write it as NAME=VALUE")
+    url = server_url(document, {name: value for name, _, value in pairs})
+    if url and not urlsplit(url).scheme and arguments.document.startswith(("http://", "https://")):
+        url = urljoin(arguments.document, url)
+    if not url or not url.startswith(("http://", "https://")):
+        raise ImportFailed("the document names no server; say where the API is with --service-url")
+    if "{" in url:
+        raise ImportFailed(f"the document's server is {url}; fill it in with --server-variable, or give --service-url")
+    return backend_url(url, option="the document's server")
+
+
+def _kind_of(document: Mapping[str, Any]) -> ApiKind:
+    """The LLM API kind whose chat operation the document has, http otherwise."""
+    offered = {_shape(method, path) for path, method, _ in methods_of(document)}
+    for kind in API_KINDS:
+        first = next((one for one in kind.operations if one.genai == "chat"), None)  # others are shared between kinds
+        if first and _shape(first.method, first.url_template) in offered:
+            return kind
+    return next(kind for kind in API_KINDS if kind.name == "http")
+
+
+def _shape(method: str, template: str) -> tuple[str, str]:
+    """Method and path with parameter names taken out, to compare templates from different authors."""
+    segments = template.partition("?")[0].split("/")
+    return method.upper(), "/".join("{}" if "{" in segment else segment for segment in segments)
+
+
+def _minimal(document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
+    """The document with what routing, the console and the reader need: paths, ids, summaries, parameters."""
+    genai = {_shape(one.method, one.url_template): one.genai for one in kind.operations}
+    paths: dict[str, dict[str, Any]] = {}
+    for path, method, item in methods_of(document):
+        operation = {name: item[name] for name in ("operationId", "summary") if item.get(name)}
+        if name := genai.get(_shape(method, path)):
+            operation[GENAI] = name
+        parameters = [_parameter(one) for one in item["parameters"] if one.get("in") in ("path", "query")]
+        if parameters:
+            operation["parameters"] = parameters
+        paths.setdefault(path, {})[method] = {**operation, "responses": {"default": {"description": ""}}}
+    title, version = _info(document, "title") or "API", _info(document, "version") or "1"
+    plain = {path: item for path, item in paths.items() if "?" not in path}
+    reduced = {
+        "openapi": "3.0.3",
+        "info": {"title": title, "version": version},
+        "x-import": SEAL_TEXT,
+        "servers": [{"url": url}],
+        "paths": plain,
+    }
+    if len(plain) < len(paths):
+        reduced["x-ms-paths"] = {path: item for path, item in paths.items() if "?" in path}
+    return sealed(json.dumps(reduced, indent=2, ensure_ascii=False) + "\n")
+
+
+def _parameter(parameter: Mapping[str, Any]) -> dict[str, Any]:
+    schema = parameter.get("schema")
+    type_ = (schema if isinstance(schema, Mapping) else parameter).get("type")
+    return {
+        "name": parameter["name"],
+        "in": parameter["in"],
+        "required": parameter["in"] == "path" or parameter.get("required") is True,
+        "schema": {"type": type_} if isinstance(type_, str) else {},
+    }
+
+
+def _info(document: Mapping[str, Any], name: str) -> str | None:
+    info = document.get("info")
+    value = info.get(name) if isinstance(info, Mapping) else None
+    return str(value) if value else None
