@@ -161,7 +161,22 @@ def start(name: str, backend: str, folder: Path, cores: set[int], results: Resul
     first_answer(url, process)
     results.cold_starts.setdefault(name, []).append(time.perf_counter() - begun)
     results.idle_memory.setdefault(name, []).append(resident_megabytes(process))
+    if gateway is not None:
+        expect_key_check(url)
     return Server(name, url, process)
+
+
+def expect_key_check(url: str) -> None:
+    """A gateway that lets anybody in would look fast: raises RuntimeError unless a wrong key gets 401."""
+    wrong = {"content-type": "application/json", "api-key": "wrong"}
+    request = urllib.request.Request(url, SCENARIOS[0].body(), wrong, method="POST")
+    try:
+        urllib.request.urlopen(request, timeout=5).close()
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code == 401:
+                return
+    raise RuntimeError(f"{url} does not refuse a wrong key")
 
 
 def gateway_command(gateway: GatewayVariant, backend: str, folder: Path) -> tuple[list[str], dict[str, str], str]:

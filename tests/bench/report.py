@@ -11,6 +11,7 @@ from pathlib import Path
 BEGIN, END = "<!-- bench:start -->", "<!-- bench:end -->"
 MEDIANS = ("per_second", "p50", "p99", "first_byte", "cpu")
 YARDSTICK = "aiohttp"
+BUSY_ENOUGH = 0.9  # of its core: below, the rates say more about the machine than about the server
 TITLES = {
     "direct": "backend directly",
     "aiohttp": "bare aiohttp forwarder",
@@ -44,7 +45,8 @@ def tables(summary: Summary, *, rounds: int, seconds: float) -> str:
     """All tables, with the command that repeats them."""
     parts = [
         f"Medians of {rounds} interleaved rounds of {seconds:g} s per cell, the server under test on one core "
-        f"({_machine()}). In brackets: the ratio to the bare aiohttp forwarder. Repeat with `make bench`.",
+        f"({_machine()}). In brackets: the ratio to the bare aiohttp forwarder, more is better. "
+        "Repeat with `make bench`.",
         _throughput(summary),
         _latency(summary),
         _streams(summary),
@@ -78,8 +80,8 @@ def _latency(summary: Summary) -> str:
         [
             _title(name),
             *(f"{_number(cells[load].p50, 2)} / {_number(cells[load].p99, 2)}" for load in loads),
-            _number(cells["plain-64"].cpu),
-            _number(cells["prompt-64k"].cpu),
+            _cpu(summary, name, "plain-64"),
+            _cpu(summary, name, "prompt-64k"),
         ]
         for name, cells in summary.cells.items()
     ]
@@ -93,8 +95,8 @@ def _streams(summary: Summary) -> str:
     for name, cells in summary.cells.items():
         first = cells["first-chunk"].first_byte
         added = f"+{first - direct['first-chunk'].first_byte:.2f}" if direct and name != "direct" else "–"
-        rate, cpu = _rate(summary, name, "stream-64"), _number(cells["stream-64"].cpu)
-        rows.append([_title(name), rate, cpu, _number(cells["paced-64"].cpu), _number(first, 2), added])
+        rate, cpu = _rate(summary, name, "stream-64"), _cpu(summary, name, "stream-64")
+        rows.append([_title(name), rate, cpu, _cpu(summary, name, "paced-64"), _number(first, 2), added])
     head = [
         "Streams of 50 chunks, 64 connections",
         "per second",
@@ -127,7 +129,12 @@ def _proof(summary: Summary) -> str:
             busy = cells[scenario].busy
             shares = [_percent(busy.get(part)) for part in ("server", "backend", "load")]
             rows.append([_title(name), scenario, *shares])
-    return _table(["Who was busy (share of a core)", "load", "server under test", "backend", "load generator"], rows)
+    table = _table(["Who was busy (share of a core)", "load", "server under test", "backend", "load generator"], rows)
+    servers = [cells["plain-64"].busy.get("server", 1.0) for cells in summary.cells.values()]
+    if min(servers) >= BUSY_ENOUGH:
+        return table
+    warning = "**Something else used the machine:** a server under test had less than"
+    return f"{table}\n\n{warning} {_percent(BUSY_ENOUGH)} of its core. The CPU figures hold, the rates are too low."
 
 
 def _rate(summary: Summary, name: str, scenario: str) -> str:
@@ -136,6 +143,15 @@ def _rate(summary: Summary, name: str, scenario: str) -> str:
     if yardstick is None or not yardstick.per_second or name == YARDSTICK:
         return _number(rate)
     return f"{_number(rate)} ({rate / yardstick.per_second:.2f})"
+
+
+def _cpu(summary: Summary, name: str, scenario: str) -> str:
+    """CPU per answer; the ratio is that of work done per CPU second, so that more is better as everywhere."""
+    cpu = summary.cells[name][scenario].cpu
+    yardstick = summary.cells.get(YARDSTICK, {}).get(scenario)
+    if yardstick is None or math.isnan(cpu) or name == YARDSTICK:
+        return _number(cpu)
+    return f"{_number(cpu)} ({yardstick.cpu / cpu:.2f})"
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
