@@ -30,7 +30,7 @@ bench-limits: $(VENV)/dev.stamp node_modules/.stamp ## token limits across proce
 	$(PY) -m tests.bench.limits $(ARGS)
 
 schema: $(VENV)/run.stamp ## the JSON Schema editors complete gateway.yaml with
-	$(PY) -m shared schema
+	$(PY) -m shared schema > gateway.schema.json
 
 clean: ## remove everything these targets made, local keys and data included
 	rm -rf $(VENV) $(FUNCTIONS_VENV) node_modules .run .mypy_cache .ruff_cache .pytest_cache .hypothesis
