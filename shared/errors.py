@@ -21,6 +21,7 @@ class GatewayError(Exception):
 
     `status` is the HTTP status, `message` the text a caller may see, `source` and `reason` are APIM's
     (Error handling in API Management policies). `detail` is for operators only and never leaves in a response.
+    `answer` is the text of the default error body where APIM sends another one than it gives `LastError.Message`.
     """
 
     status = 500
@@ -37,9 +38,11 @@ class GatewayError(Exception):
         headers: Sequence[tuple[str, str]] = (),
         code: str | None = None,
         detail: str = "",
+        answer: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.answer = answer if answer is not None else message
         self.status = status if status is not None else self.status
         self.source = source or self.source
         self.reason = reason or self.reason

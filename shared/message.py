@@ -1,11 +1,12 @@
 """The messages that pass through the gateway: request, response, their headers, URL and bodies."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from shared.errors import RequestTooLarge
+from shared.errors import PolicyFailed, RequestTooLarge
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -180,6 +181,33 @@ class Url:
         return f"{self.scheme}://{host}{self.path}{self.query_string}"
 
 
+def canonical_path(raw: str) -> str | None:
+    """The path as it will be matched and forwarded: slashes single, encoding as sent. None when a dot segment hides in
+    it under any encoding (RFC 3986 section 5.2.4 would let it leave the API), or a character no path can have."""
+    if (
+        "%" not in raw
+        and "//" not in raw
+        and "/." not in raw
+        and "\\" not in raw
+        and raw.isascii()
+        and raw.isprintable()
+    ):
+        return raw if raw.startswith("/") and " " not in raw and "#" not in raw else None
+    path = re.sub(r"/{2,}", "/", raw)
+    if not path.startswith("/") or not path.isascii() or not path.isprintable() or set(path) & set(" #\\"):
+        return None
+    decoded, previous = path, ""
+    for _ in range(4):  # a backend behind several proxies may decode more than once
+        if decoded == previous:
+            break
+        previous, decoded = decoded, unquote(decoded)
+    if "\0" in decoded:
+        return None
+    segments = re.split(r"[/\\]", decoded)
+    # `..;x` is a dot segment to servers that know path parameters
+    return None if any(segment.partition(";")[0].strip() in (".", "..") for segment in segments) else path
+
+
 def query_parameters(query: str) -> dict[str, str]:
     """The first value of each query parameter, decoded."""
     parameters: dict[str, str] = {}
@@ -242,7 +270,8 @@ class _Body:
         return self._json
 
     def consume(self) -> None:
-        """Mark the body as read without `preserveContent`: what follows sees an empty one (APIM, IMessageBody)."""
+        """Take the body away: it was read without `preserveContent`, what follows has none (APIM, IMessageBody)."""
+        self.set_body(b"")
         self.consumed = True
 
 
@@ -251,10 +280,10 @@ class GatewayRequest(_Body):
 
     `url` is the part below the API's path (what `rewrite-uri` changes), `original_url` what the caller asked for.
     A large body, or one of unknown size, stays a stream until somebody reads it; `replayable` tells whether a second
-    attempt can send it.
+    attempt can send it, `sent` that a stream has been given to an attempt already and is gone.
     """
 
-    __slots__ = ("method", "url", "original_url", "ip_address", "matched_parameters", "certificate", "limit")
+    __slots__ = ("method", "url", "original_url", "ip_address", "matched_parameters", "certificate", "limit", "sent")
 
     def __init__(
         self,
@@ -276,18 +305,30 @@ class GatewayRequest(_Body):
         self.matched_parameters: dict[str, str] = {}
         self.certificate: object | None = None
         self.limit = limit
+        self.sent = False
 
     @property
     def replayable(self) -> bool:
         """Whether the body can be sent more than once."""
         return self.body is not None
 
+    def send_stream(self) -> AsyncIterator[bytes]:
+        """The body's stream for the one attempt that can have it. PolicyFailed when an attempt had it before."""
+        assert self.stream is not None
+        if self.sent:
+            raise PolicyFailed(
+                reason="RequestBodyNotBuffered",
+                detail="the request body was a stream and has been sent; buffer-request-body keeps it",
+            )
+        self.sent = True
+        return limited(self.stream, self.limit)
+
     async def read(self) -> bytes:
-        """The whole body; RequestTooLarge when it is over the limit, ClientGone when the caller leaves meanwhile."""
+        """The whole body; RequestTooLarge when it is over the limit, ClientGone when the caller leaves meanwhile,
+        PolicyFailed when it was a stream and has been sent."""
         if self.body is None:
-            assert self.stream is not None
             parts: list[bytes] = []
-            async for part in limited(self.stream, self.limit):
+            async for part in self.send_stream():
                 parts.append(part)
             self.body = b"".join(parts)
             self.stream = None

@@ -13,7 +13,6 @@ from shared.message import (
     Headers,
     RawHeaders,
     end_to_end,
-    limited,
     without_query_parameters,
 )
 
@@ -54,7 +53,7 @@ async def build(ctx: Context, target: Target, header_timeout: float | None) -> h
     headers: RawHeaders = [pair for pair in request.headers.raw if pair[0] not in replaced and id(pair) not in withheld]
     content: bytes | AsyncIterator[bytes] | None = request.body
     if content is None and request.stream is not None:
-        content = limited(request.stream, request.limit)
+        content = request.send_stream()
     else:
         headers = [pair for pair in headers if pair[0] != b"content-length"]
         if content or request.method in ("POST", "PUT", "PATCH"):

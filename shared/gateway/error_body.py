@@ -37,14 +37,14 @@ def dialect_of(ctx: Context) -> Dialect:
 def error_fields(error: GatewayError, dialect: Dialect, request_id: str) -> dict[str, Any]:
     """APIM's `statusCode` and `message` first, then `error` as the official SDKs read it, in one object."""
     kind = TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
-    fields: dict[str, Any] = {"statusCode": error.status, "message": error.message}
+    fields: dict[str, Any] = {"statusCode": error.status, "message": error.answer}
     if error.status >= 500:
         fields["activityId"] = request_id
     if dialect == "anthropic":
-        fields |= {"type": "error", "error": {"type": kind, "message": error.message}, "request_id": request_id}
+        fields |= {"type": "error", "error": {"type": kind, "message": error.answer}, "request_id": request_id}
     else:
         code = error.code or CODES.get(error.reason) or _snake(error.reason)
-        fields["error"] = {"message": error.message, "type": kind, "param": None, "code": code}
+        fields["error"] = {"message": error.answer, "type": kind, "param": None, "code": code}
     return fields
 
 

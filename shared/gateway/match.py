@@ -1,4 +1,4 @@
-"""Finds the API and operation of a request; pure, and the place where a path that tries to escape ends."""
+"""Finds the API and operation of a request (pure)."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
+from shared.message import canonical_path as canonical_path
 from shared.message import query_parameters
 
 T = TypeVar("T")
@@ -96,33 +97,6 @@ def _captured(template: Template[T], values: Sequence[str], query: str) -> dict[
             if parameter is not None:
                 captured[parameter] = given[name]
     return captured
-
-
-def canonical_path(raw: str) -> str | None:
-    """The path as it will be matched and forwarded: slashes single, encoding as sent. None when a dot segment hides in
-    it under any encoding (RFC 3986 section 5.2.4 would let it leave the API), or a character no path can have."""
-    if (
-        "%" not in raw
-        and "//" not in raw
-        and "/." not in raw
-        and "\\" not in raw
-        and raw.isascii()
-        and raw.isprintable()
-    ):
-        return raw if raw.startswith("/") and " " not in raw and "#" not in raw else None
-    path = re.sub(r"/{2,}", "/", raw)
-    if not path.startswith("/") or not path.isascii() or not path.isprintable() or set(path) & set(" #\\"):
-        return None
-    decoded, previous = path, ""
-    for _ in range(4):  # a backend behind several proxies may decode more than once
-        if decoded == previous:
-            break
-        previous, decoded = decoded, unquote(decoded)
-    if "\0" in decoded:
-        return None
-    segments = re.split(r"[/\\]", decoded)
-    # `..;x` is a dot segment to servers that know path parameters
-    return None if any(segment.partition(";")[0].strip() in (".", "..") for segment in segments) else path
 
 
 class Apis(Generic[T]):

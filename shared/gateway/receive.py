@@ -7,8 +7,16 @@ from starlette.requests import Request
 
 from shared.context import ClientWatch, Context, Services
 from shared.errors import ClientGone, OperationNotFound, Refusal, RequestTooLarge
-from shared.gateway.match import canonical_path
-from shared.message import HOST_ONLY, WITHHELD, GatewayRequest, Headers, RawHeaders, Url, end_to_end
+from shared.message import (
+    HOST_ONLY,
+    WITHHELD,
+    GatewayRequest,
+    Headers,
+    RawHeaders,
+    Url,
+    canonical_path,
+    end_to_end,
+)
 
 Receive = Callable[[], Awaitable[Any]]
 

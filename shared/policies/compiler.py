@@ -53,6 +53,8 @@ class Compiler:
         self._section: Section = "inbound"
         self._base: Statements = ()
         self._fragment = ""
+        self._paths: dict[int, str] = {}
+        self._seen: set[str] = set()
 
     # documents
 
@@ -67,6 +69,7 @@ class Compiler:
             self._file = file
             self.problem(element, f"the root element must be {root}, not {element.name}")
             return None
+        self._number(element)
         return element
 
     def compile(self, root: Element, file: str, scope: Scope, parent: Sections) -> Sections:
@@ -81,6 +84,7 @@ class Compiler:
             else:
                 section: Section = element.name
                 self._section = section
+                self._seen.clear()
                 self._base = getattr(parent, section.replace("-", "_"))
                 found[section] = self.statements(element)
         self.expect_no_text(root)
@@ -181,6 +185,19 @@ class Compiler:
 
     # inside
 
+    def _number(self, root: Element) -> None:
+        """Note what `LastError.Path` says of each element, such as choose[1]/when[2]: counted among its namesakes from
+        1, relative to its section or fragment. The elements live as long as their documents, so their ids hold."""
+        tops = [root] if root.name == "fragment" else list(root.elements())
+        waiting = [(top, "") for top in tops]
+        while waiting:
+            parent, path = waiting.pop()
+            counts: dict[str, int] = {}
+            for child in parent.elements():
+                counts[child.name] = number = counts.get(child.name, 0) + 1
+                self._paths[id(child)] = own = f"{path}{child.name}[{number}]"
+                waiting.append((child, f"{own}/"))
+
     def _included(self, element: Element) -> Statements:
         id = element.get("fragment-id")
         if id is None:
@@ -219,12 +236,15 @@ class Compiler:
         if self._scope not in kind.scopes:
             allowed = ", ".join(sorted(kind.scopes))
             self.problem(element, f"{element.name} is not allowed at {self._scope} scope (only at {allowed})")
+        if kind.once and element.name in self._seen:
+            self.problem(element, f"{element.name} can be used only once in {self._section}")
+        self._seen.add(element.name)
         content = {_alias(kind, name): value for name, value in kind.content(element, self).items()}
         place = Place(
             kind.element,
             self._scope,
             self._section,
-            element.path.removeprefix(f"{self._section}/"),
+            self._paths[id(element)],
             element.get("id") or "",
             self._file,
             element.line,

@@ -1,9 +1,9 @@
 """Attribute and text values that may be policy expressions: read once, evaluated per request."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast, get_args, get_origin
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from shared.context import Context
@@ -82,12 +82,27 @@ def conversion(target: Any) -> Callable[[Any], Any] | None:
     }  # fmt: skip
     if target in known:
         return known[target]
+    if get_origin(target) is Annotated:
+        return _within(target, conversion(get_args(target)[0]))
     options = [option for option in get_args(target) if option is not type(None)]
     if options and all(isinstance(option, str) for option in options):
         return _one_of(tuple(options))
     if len(options) == 1:
         return conversion(options[0])
     raise TypeError(f"no conversion from a policy expression to {target}")
+
+
+def _within(target: Any, convert: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    """For a type with bounds, such as Annotated[int, Field(ge=1)]: they hold for results as they do for literals."""
+    adapter: TypeAdapter[Any] = TypeAdapter(target)
+
+    def checked(value: Any) -> Any:
+        try:
+            return adapter.validate_python(convert(value) if convert is not None else value)
+        except ValidationError as error:
+            raise PolicyFailed(detail=f"{value!r:.100}: {error.errors()[0]['msg']}") from error
+
+    return checked
 
 
 def _one_of(allowed: tuple[str, ...]) -> Callable[[Any], str]:

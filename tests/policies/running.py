@@ -1,0 +1,114 @@
+"""A gateway made of a policy document and little else, running on a socket, for the tests of policies.
+
+with policies('<policies>...</policies>', backend.url) as gateway:
+    answer = gateway.call("POST", "/chat", json={...})
+problems('<policies>...</policies>')       # what is wrong with a document, as the check command prints it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+
+from shared.app import App
+from shared.config.loader import load
+from shared.errors import ConfigError
+from shared.gateway.catalog import compile_catalog
+from shared.settings import from_environment
+from tests.support.serve import serving
+
+CONFIG = """
+backends:
+  main:
+    url: {backend}
+apis:
+  chat:
+    display_name: Chat
+    path: api
+    kind: http
+    backend: main
+    subscription_required: false
+    operations:
+      - {{id: get, method: GET, url_template: "/*", policy: operation.xml}}
+      - {{id: post, method: POST, url_template: "/*", policy: operation.xml}}
+      - {{id: put, method: PUT, url_template: "/*", policy: operation.xml}}
+      - {{id: item, method: GET, url_template: "/items/{{id}}", policy: operation.xml}}
+      - {{id: found, method: GET, url_template: "/found?q={{term}}", policy: operation.xml}}
+"""
+
+
+@dataclass
+class Running:
+    """A gateway that serves: its root URL, its app, and a client that never follows redirects or proxies."""
+
+    url: str
+    app: App
+    client: httpx.Client = field(repr=False)
+
+    def call(self, method: str = "GET", path: str = "/v1/models", **options: Any) -> httpx.Response:
+        """Call an operation of the one API."""
+        return self.client.request(method, f"/api{path}", **options)
+
+
+def document(inbound: str = "", backend: str = "<base />", outbound: str = "", on_error: str = "") -> str:
+    """A policy document out of the contents of its sections."""
+    sections = {"inbound": inbound, "backend": backend, "outbound": outbound, "on-error": on_error}
+    return "<policies>" + "".join(f"<{name}>{text}</{name}>" for name, text in sections.items()) + "</policies>"
+
+
+def write(folder: Path, xml: str, backend: str, config: str, files: Mapping[str, str]) -> Path:
+    """Write a configuration whose operations have the document `xml`, and return its file. `config` is more YAML."""
+    (folder / "operation.xml").write_text(xml, encoding="utf-8")
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    file = folder / "gateway.yaml"
+    file.write_text(CONFIG.format(backend=backend) + textwrap.dedent(config), encoding="utf-8")
+    return file
+
+
+@contextmanager
+def policies(
+    xml: str,
+    backend: str = "http://127.0.0.1:9",
+    *,
+    config: str = "",
+    files: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Running]:
+    """Run a gateway until the block ends. ConfigError when the configuration has problems."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        file = write(folder, xml, backend, config, files or {})
+        settings = {"GATEWAY_CONFIG": str(file), "GATEWAY_KEY_HASH_SECRET": "0123456789abcdef" * 2}
+        app = App(from_environment({**settings, **(environment or {})}, base=folder, local=True), local=True)
+        asyncio.run(app.load())
+        with serving(app) as url, httpx.Client(base_url=url, trust_env=False, headers=headers, timeout=20) as client:
+            yield Running(url, app, client)
+
+
+def problems(
+    xml: str, *, config: str = "", files: Mapping[str, str] | None = None, warnings: bool = False
+) -> list[str]:
+    """What is wrong with a document, one `file:line path: message` each."""
+    with TemporaryDirectory() as name:
+        file = write(Path(name), xml, "http://127.0.0.1:9", config, files or {})
+        loaded = asyncio.run(load(file, {}, _no_secret))
+        try:
+            compile_catalog(loaded)
+        except ConfigError:
+            pass
+        found = sorted(set(loaded.problems))
+        return [str(problem) for problem in found if warnings or problem.severity == "error"]
+
+
+async def _no_secret(_: str) -> str:
+    raise LookupError("there is no Key Vault here")
