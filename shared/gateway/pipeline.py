@@ -3,7 +3,7 @@
 import logging
 
 from shared.context import Context
-from shared.errors import GatewayError
+from shared.errors import ClientGone, GatewayError
 from shared.gateway.error_body import error_response
 from shared.message import GatewayResponse
 from shared.policies.run import Statements, run
@@ -29,6 +29,8 @@ async def run_pipeline(ctx: Context, sections: Sections) -> GatewayResponse:
             ctx.response = GatewayResponse(200)  # APIM: no forward-request, no backend call, an empty answer
         await ctx.before_reply()
         return ctx.response
+    except ClientGone:
+        raise
     except GatewayError as error:
         return await answer_error(ctx, error, sections.on_error)
     except Exception as error:
@@ -53,6 +55,8 @@ async def answer_error(ctx: Context, error: GatewayError, on_error: Statements) 
     except GatewayError as second:
         log.warning("request %s: on-error failed: %s: %s", ctx.request_id, second.reason, second.detail)
         await replace_response(ctx, error_response(ctx, second))
+    except ClientGone:
+        raise
     except Exception:
         log.exception("request %s: on-error broke", ctx.request_id)
         await replace_response(ctx, error_response(ctx, GatewayError()))

@@ -257,7 +257,7 @@ class _Client:
         if (request.header("expect") or "").lower() == "100-continue":
             await self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if "chunked" in (request.header("transfer-encoding") or "").lower():
-            while size := int((await self.reader.readline()).partition(b";")[0], 16):
+            while size := int((await self.reader.readuntil(b"\n")).partition(b";")[0], 16):
                 request.body += await self.reader.readexactly(size)
                 await self.reader.readline()
                 await self.pause(every)

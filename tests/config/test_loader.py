@@ -1,0 +1,121 @@
+"""Problems of gateway.yaml: all of them at once, each with its line and path."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from shared.config.loader import load
+from shared.config.schema import schema_text
+
+ROOT = Path(__file__).parents[2]
+
+
+async def problems_of(text: str, folder: Path, environment: dict[str, str] | None = None) -> list[str]:
+    async def no_vault(identifier: str) -> str:
+        raise RuntimeError("no vault here")
+
+    file = folder / "gateway.yaml"
+    file.write_text(text)
+    loaded = await load(file, environment or {}, no_vault)
+    return [str(problem) for problem in sorted(set(loaded.problems))]
+
+
+async def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    text = """\
+named_values:
+  key: { env: NOT_SET }
+  both: { env: A, plain: b }
+  vault: { key_vault: "https://v.vault.azure.net/secrets/x" }
+backends:
+  one:
+    url: ftp://example.org
+    credential: { header: { api-key: "{{kee}}" } }
+    timeouts: { connect: 0 }
+apis:
+  chat:
+    display-name: Chat
+    path: /a/../b
+    kind: openapi
+    operations:
+      - { id: x, method: FETCH, url_template: "/a/{b}/{b}" }
+  admin: { path: admin/x, kind: openai }
+subscriptions:
+  s: { scope: everything, keys: { primary: "{{key}}" } }
+"""
+    assert await problems_of(text, tmp_path) == [
+        "gateway.yaml:2 named_values.key: environment variable NOT_SET is not set",
+        "gateway.yaml:3 named_values.both: exactly one of plain, env, key_vault is needed",
+        "gateway.yaml:4 named_values.vault: "
+        "Key Vault gave no secret for https://v.vault.azure.net/secrets/x: RuntimeError",
+        "gateway.yaml:7 backends.one.url: must be http(s)://host[:port][/path] without query, fragment or credentials",
+        "gateway.yaml:8 backends.one.credential: unknown key credential, did you mean credentials?",
+        "gateway.yaml:8 backends.one.credential.header.api-key: named value kee is not declared, did you mean key?",
+        "gateway.yaml:9 backends.one.timeouts.connect: input should be greater than 0",
+        "gateway.yaml:12 apis.chat.display-name: unknown key display-name, did you mean display_name?",
+        "gateway.yaml:13 apis.chat.path: must not have dot segments",
+        "gateway.yaml:14 apis.chat.kind: input should be 'azure-openai', 'azure-ai', 'openai-v1', 'openai', "
+        "'anthropic', 'passthrough' or 'http'",
+        "gateway.yaml:16 apis.chat.operations.0.method: input should be "
+        "'GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'HEAD', 'OPTIONS' or 'TRACE'",
+        "gateway.yaml:16 apis.chat.operations.0.url_template: a parameter name is used twice",
+        "gateway.yaml:17 apis.admin.path: the Functions host keeps /admin and /runtime for itself",
+        "gateway.yaml:19 subscriptions.s.scope: must be all-apis, api:<id> or product:<id>",
+    ]
+
+
+async def test_references_that_lead_nowhere(tmp_path: Path) -> None:
+    text = """\
+products:
+  open-a: { subscription_required: false, apis: [one, tow] }
+  open-b: { subscription_required: false }
+apis:
+  one: { path: same, kind: openai, backend: nowhere, products: [open-b, opn-a] }
+  two: { path: SAME, kind: http }
+subscriptions:
+  s: { scope: "product:open", keys: { primary: k } }
+"""
+    assert await problems_of(text, tmp_path) == [
+        "gateway.yaml:2 products.open-a.apis: no API tow, did you mean two?",
+        "gateway.yaml:5 apis.one: at most one open product per API, but it is in open-a, open-b",
+        "gateway.yaml:5 apis.one.backend: no backend nowhere",
+        "gateway.yaml:5 apis.one.products: no product opn-a, did you mean open-a?",
+        "gateway.yaml:6 apis.two: kind http needs operations or openapi",
+        "gateway.yaml:6 apis.two.path: API one has the same path",
+        "gateway.yaml:8 subscriptions.s.scope: no product open, did you mean open-b?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a: [", "gateway.yaml:1: not valid YAML: expected the node content, but found '<stream end>'"),
+        ("apis: {}\napis: {}", 'gateway.yaml:2: not valid YAML: found duplicate key "apis" with value "{}" (original'),
+        ("- a", "gateway.yaml: must be a mapping with apis, backends, products, ..."),
+        ("", "gateway.yaml: must be a mapping with apis, backends, products, ..."),
+    ],
+)
+async def test_files_that_are_no_configuration(tmp_path: Path, text: str, problem: str) -> None:
+    (found,) = await problems_of(text, tmp_path)
+    assert found.startswith(problem)
+
+
+def test_check_command_says_what_is_wrong_and_exits_non_zero(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text("apis: { one: { path: a, kind: openai, backend: x, policy: no.xml } }")
+    done = subprocess.run(
+        [sys.executable, "-m", "shared", "check", str(tmp_path / "gateway.yaml")],
+        cwd=ROOT, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "gateway.yaml:1 apis.one.backend: no backend x" in done.stdout
+    assert "gateway.yaml:1 apis.one.policy: no.xml cannot be read: No such file or directory" in done.stdout
+
+
+def test_committed_schema_is_the_models_own_and_takes_the_example() -> None:
+    committed = (ROOT / "gateway.schema.json").read_text()
+    assert committed == schema_text(), "run `make schema`"
+    jsonschema.validate(YAML(typ="safe").load(ROOT / "gateway.yaml"), json.loads(committed))
