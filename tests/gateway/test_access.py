@@ -52,7 +52,10 @@ KEYS = {
     "OLD_KEY": "old-primary",
     "OFF_KEY": "off-primary",
 }
-MISSING = "Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API."
+MISSING = (
+    "Access denied due to missing subscription key. "
+    "Make sure to include subscription key when making requests to an API."
+)
 INVALID = "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription."
 
 

@@ -20,9 +20,9 @@ CHAT = "POST /deployments/{deployment-id}/chat/completions?api-version={api-vers
 @pytest.mark.parametrize(
     ("method", "path", "query", "expected"),
     [
-        ("POST", "/deployments/gpt-4o/chat/completions", "api-version=1", {"deployment-id": "gpt-4o", "api-version": "1"}),
-        ("POST", "/Deployments/gpt-4o/Chat/Completions/", "api-version=1", {"deployment-id": "gpt-4o", "api-version": "1"}),
-        ("POST", "/deployments/a%20b/chat/completions", "x=1&api-version=", {"deployment-id": "a b", "api-version": ""}),
+        ("POST", "/deployments/gpt/chat/completions", "api-version=1", {"deployment-id": "gpt", "api-version": "1"}),
+        ("POST", "/Deployments/gpt/Chat/Completions/", "api-version=1", {"deployment-id": "gpt", "api-version": "1"}),
+        ("POST", "/deployments/a%20b/chat/completions", "x&api-version=", {"deployment-id": "a b", "api-version": ""}),
         ("POST", "/deployments/gpt-4o/chat/completions", "", None),
         ("POST", "/deployments/gpt-4o/chat/completions", "Api-Versions=1", None),
         ("GET", "/deployments/gpt-4o/chat/completions", "api-version=1", None),
