@@ -259,9 +259,9 @@ class _Client:
         if "chunked" in (request.header("transfer-encoding") or "").lower():
             while size := int((await self.reader.readuntil(b"\n")).partition(b";")[0], 16):
                 request.body += await self.reader.readexactly(size)
-                await self.reader.readline()
+                await self._line()
                 await self.pause(every)
-            await self.reader.readline()
+            await self._line()
             return
         left = int(request.header("content-length") or 0)
         while left:
@@ -269,6 +269,12 @@ class _Client:
             request.body += piece
             left -= len(piece)
             await self.pause(every)
+
+    async def _line(self) -> bytes:
+        line = await self.reader.readline()
+        if not line.endswith(b"\n"):
+            raise _ClientLeft  # in the middle of its body
+        return line
 
     async def send(self, reply: Answer, script: Script, method: str) -> bool:
         """Answer as the script says; returns whether the connection stays open."""

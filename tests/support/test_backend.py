@@ -149,3 +149,15 @@ async def test_bodies_early_slow_gzipped_and_huge() -> None:
         writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: b\r\ncontent-length: 99\r\n\r\n")
         assert (await reader.readline()).startswith(b"HTTP/1.1 413")
         writer.close()
+
+
+@pytest.mark.parametrize("framing", ["content-length: 99", "transfer-encoding: chunked"])
+async def test_a_client_that_leaves_during_its_upload_is_noticed(framing: str) -> None:
+    with Backend() as backend:
+        _, writer = await asyncio.open_connection("127.0.0.1", backend.port)
+        writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nhost: b\r\n{framing}\r\n\r\n3\r\nabc\r\n".encode())
+        await writer.drain()
+        await asyncio.to_thread(backend.wait_for_requests)
+        assert not backend.last.client_left.is_set()
+        writer.close()
+        assert await backend.last.left_within(1.0)
