@@ -276,6 +276,8 @@ def main() -> None:
     parser.add_argument("--write-readme", action="store_true", help="put the tables between the README's markers")
     parser.add_argument("--json", type=Path, help="file for every round's figures")
     options = parser.parse_args()
+    if not hasattr(os, "sched_setaffinity"):
+        parser.error("the benchmark needs Linux: it gives the server under test a core of its own")
     names = options.variants.split(",")
     if unknown := set(names) - set(known):
         parser.error(f"unknown variants: {', '.join(sorted(unknown))}")

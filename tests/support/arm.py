@@ -93,8 +93,10 @@ class ScriptedArm:
         self._open.close()
 
     async def _identity(self, request: Request) -> JSONResponse:
-        self.requests.append(f"TOKEN {request.query_params['resource']}")
-        return JSONResponse({"access_token": self.token, "expires_on": "4102444800", "token_type": "Bearer"})
+        resource = request.query_params["resource"]
+        self.requests.append(f"TOKEN {resource}")
+        token = {"access_token": self.token, "expires_on": "4102444800", "resource": resource, "token_type": "Bearer"}
+        return JSONResponse(token)
 
     async def _answer(self, request: Request) -> JSONResponse:
         path = request.url.path

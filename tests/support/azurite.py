@@ -9,6 +9,7 @@ Tests of one session may share an instance (fixture `azurite`) and keep apart by
 from __future__ import annotations
 
 import secrets
+import signal
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -73,7 +74,8 @@ class Azurite:
 
     def stop(self) -> None:
         """End it; data in a folder stays, data in memory is gone."""
-        self.running.stop()
+        # The table service by itself saves on SIGINT only: after SIGTERM its last seconds are gone.
+        self.running.stop(asking=signal.SIGINT)
 
     def kill(self) -> None:
         """End it as a crash would."""

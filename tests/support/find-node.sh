@@ -1,12 +1,12 @@
 #!/bin/sh
-# Succeeds when Node.js 18 or newer and npm are there, which Azurite (the local Azure Storage) needs; else says so.
+# Succeeds when Node.js 20 or newer and npm are there, which Azurite (the local Azure Storage) needs; else says so.
 set -u
 major=$(node --version 2>/dev/null | sed 's/^v\([0-9]*\).*/\1/')
-if [ "${major:-0}" -ge 18 ] && command -v npm >/dev/null 2>&1; then
+if [ "${major:-0}" -ge 20 ] && command -v npm >/dev/null 2>&1; then
     exit 0
 fi
 if [ -n "$major" ]; then
-    echo "Node.js 18 or newer with npm is needed for Azurite, the local Azure Storage; found $major." >&2
+    echo "Node.js 20 or newer with npm is needed for Azurite, the local Azure Storage; found $major." >&2
 else
     echo "Node.js with npm was not found; Azurite, the local Azure Storage, needs it." >&2
 fi

@@ -111,11 +111,11 @@ class ChildProcess:
         self._popen.wait()
         self._reader.join(timeout=5)
 
-    def stop(self, grace: float = 5.0) -> int:
-        """Ask the group to end, make it end after `grace` seconds, and return the exit code."""
+    def stop(self, grace: float = 5.0, *, asking: int = signal.SIGTERM) -> int:
+        """Ask the group to end by signal `asking`, make it end after `grace` seconds, and return the exit code."""
         if self.exit_code is None:
             self.resume()
-            self.signal(signal.SIGTERM)
+            self.signal(asking)
             try:
                 self._popen.wait(grace)
             except subprocess.TimeoutExpired:
