@@ -59,7 +59,7 @@ def _parameters(document: Mapping[str, Any], *holders: Mapping[str, Any]) -> lis
 def _operation(
     document: Mapping[str, Any], path: str, method: str, item: Mapping[str, Any], taken: set[str]
 ) -> dict[str, str]:
-    base = identifier(str(item.get("operationId") or f"{method}-{path}"))
+    base = identifier(str(item.get("operationId") or f"{method}-{path.lstrip('/')}"))
     id, number = base, 2
     while id.lower() in taken:
         suffix = f"-{number}"

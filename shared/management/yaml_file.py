@@ -18,7 +18,8 @@ Outcome = Literal["added", "updated", "unchanged"]
 class YamlFile:
     """A mapping of sections that map ids to entries, such as `gateway.yaml`.
 
-    `text` is valid YAML with a mapping at the top, or empty. `sections` is the order new sections are put in.
+    `sections` is the order new sections are put in. YAMLError when `text` is not valid YAML, ValueError when it is not
+    such a mapping; an empty text, and sections without entries, are.
     """
 
     def __init__(self, text: str, sections: Sequence[str]) -> None:
@@ -27,17 +28,19 @@ class YamlFile:
         self._before = text.replace("\r\n", "\n")
         self._yaml = _yaml_like(self._before)
         self._tree = self._yaml.load(self._before) or CommentedMap()
+        if not isinstance(self._tree, CommentedMap):
+            raise ValueError("the file must be a mapping")
         self._comment_only = self._before if not len(self._tree) else ""
         self._untouched = self._dump() if len(self._tree) else ""
         self._changed = False
 
     def __contains__(self, place: tuple[str, str]) -> bool:
-        section, id = place
-        return id in (self._tree.get(section) or {})
+        return self.entry(*place) is not None
 
     def entry(self, section: str, id: str) -> Any:
         """The entry as plain data, None when there is none."""
-        return _plain((self._tree.get(section) or {}).get(id))
+        entries = self._tree.get(section)
+        return _plain(entries.get(id)) if isinstance(entries, CommentedMap) else None
 
     def put(self, section: str, id: str, value: Any) -> Outcome:
         """Add an entry, or bring an existing one up to date.
@@ -46,6 +49,8 @@ class YamlFile:
         same is left alone, any other value is replaced whole.
         """
         entries = self._tree.get(section)
+        if entries and not isinstance(entries, CommentedMap):
+            raise ValueError(f"{section} must be a mapping")
         if isinstance(entries, CommentedMap) and len(entries):
             if id in entries:
                 return self._update(entries, id, value)

@@ -29,7 +29,13 @@ def add_arguments(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
         dest="source", required=True, metavar="source"
     )
     for importer in IMPORTERS:
-        parser = sources.add_parser(importer.name, help=importer.summary, description=f"Import {importer.summary}.")
+        parser = sources.add_parser(
+            importer.name,
+            help=importer.summary,
+            description=f"Import {importer.summary}.",
+            usage="%(prog)s [options]",
+            allow_abbrev=False,  # an option added later must not change what a script's short form means
+        )
         parser.add_argument("--config", metavar="FILE", help="default: GATEWAY_CONFIG, or gateway.yaml")
         parser.add_argument("--dry-run", action="store_true", help="show what would change, as a diff")
         parser.add_argument("--force", action="store_true", help="overwrite documents that were edited by hand")

@@ -45,10 +45,10 @@ async def prepare(
     known = await _problems(config, environment) if before is not None else []
     try:
         file = YamlFile(before if before is not None else NEW_FILE, SECTIONS)
-    except (YAMLError, TypeError) as error:
+        _keep_own_policies(plan.entries, file, force=force)
+        summary = [line for entry in plan.entries if (line := _put(file, entry))]
+    except (YAMLError, ValueError) as error:
         raise ConfigError(known) from error
-    _keep_own_policies(plan.entries, file, force=force)
-    summary = [line for entry in plan.entries if (line := _put(file, entry))]
     for id in plan.needs_backends:
         if ("backends", id) not in file:
             raise ImportFailed(f"there is no backend {id}")

@@ -84,7 +84,7 @@ def _policy(arguments: Namespace, backend: str) -> Element:
     )
     categories = SubElement(policy, "categories", {"output-type": arguments.content_safety_levels or LEVELS[0]})
     chosen = arguments.content_safety_category or [f"{name}={DEFAULT_THRESHOLD}" for name in CATEGORIES]
-    categories.extend(_category(text) for text in chosen)
+    categories.extend([_category(text) for text in chosen])
     if arguments.content_safety_blocklist:
         blocklists = SubElement(policy, "blocklists")
         for id in arguments.content_safety_blocklist:

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urljoin, urlsplit
 
+from pydantic import ValidationError
+
+from shared.config.models import Operation
 from shared.config.openapi import GENAI, methods_of, operations_of, server_url
 from shared.llm.api_kind import ApiKind
 from shared.llm.kinds import API_KINDS
@@ -56,10 +59,7 @@ class OpenApi:
     async def plan(self, arguments: Namespace, outside: Outside) -> ImportPlan:
         """What to add for the document."""
         document = await _read(arguments.document)
-        try:
-            operations = operations_of(document)
-        except ValueError as error:
-            raise ImportFailed(f"{arguments.document}: {error}") from error
+        operations = _operations(arguments.document, document)
         url = _service_url(arguments, document)
         kind = next((one for one in API_KINDS if one.name == arguments.kind), None) or _kind_of(document)
         api = api_settings.from_arguments(arguments, name=_info(document, "title"))
@@ -131,6 +131,21 @@ def _yaml(text: str) -> Any:
         return YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
         raise ValueError(" ".join(str(error).split())[:200]) from error
+
+
+def _operations(source: str, document: Mapping[str, Any]) -> list[Operation]:
+    try:
+        found = operations_of(document)
+    except ValueError as error:
+        raise ImportFailed(f"{source}: {error}") from error
+    operations = []
+    for fields in found:
+        try:
+            operations.append(Operation.model_validate(fields))
+        except ValidationError as error:
+            said = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise ImportFailed(f"{source}: {fields['method']} {fields['url_template']}: {said}") from error
+    return operations
 
 
 def _service_url(arguments: Namespace, document: Mapping[str, Any]) -> str:

@@ -116,7 +116,7 @@ def _token_metric(arguments: Namespace) -> list[Element]:
     if not (arguments.track_tokens or arguments.metric_namespace or arguments.metric_dimension):
         return []
     metric = element("llm-emit-token-metric", {"namespace": arguments.metric_namespace})
-    metric.extend(_dimension(text) for text in arguments.metric_dimension or WIZARD_DIMENSIONS)
+    metric.extend([_dimension(text) for text in arguments.metric_dimension or WIZARD_DIMENSIONS])
     return [metric]
 
 

@@ -1,0 +1,164 @@
+"""HTTP APIs come from OpenAPI documents: JSON or YAML, by file or URL, with their ids, templates and servers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from shared.config.openapi import operations_of, server_url
+from tests.management.importing import run_import, texts
+from tests.support.serve import serving
+
+AZURE_OPENAI = {
+    "openapi": "3.0.0",
+    "info": {"title": "Azure OpenAI Service API", "version": "2024-10-21"},
+    "servers": [
+        {"url": "https://{endpoint}/openai", "variables": {"endpoint": {"default": "your-resource.openai.azure.com"}}}
+    ],
+    "paths": {
+        "/deployments/{deployment-id}/chat/completions": {
+            "post": {
+                "operationId": "ChatCompletions_Create",
+                "summary": "Creates a completion",
+                "parameters": [
+                    {"in": "path", "name": "deployment-id", "required": True, "schema": {"type": "string"}},
+                    {"$ref": "#/components/parameters/version"},
+                ],
+                "requestBody": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/big"}}}},
+                "x-ms-examples": {"one": {"$ref": "./examples/chat_completions.json"}},
+            }
+        },
+        "/deployments/{deployment-id}/embeddings": {
+            "parameters": [{"$ref": "#/components/parameters/version"}],
+            "post": {"operationId": "embeddings_create"},
+        },
+    },
+    "components": {
+        "parameters": {
+            "version": {"in": "query", "name": "api-version", "required": True, "schema": {"type": "string"}}
+        },
+        "schemas": {"big": {"type": "object", "description": "not needed to route"}},
+    },
+}
+
+PETS = """\
+swagger: "2.0"
+info: {title: Pet store, version: "1"}
+host: pets.example
+basePath: /v2
+schemes: [http, https]
+paths:
+  /pets/{id}:
+    get: {operationId: getPet, parameters: [{in: query, name: page, type: integer}]}
+    delete: {}
+x-ms-paths:
+  /pets?kind=dog:
+    get: {operationId: getDogs}
+"""
+
+
+def written(folder: Path) -> Any:
+    return YAML(typ="safe").load((folder / "gateway.yaml").read_text())
+
+
+async def test_azure_openai_specification_becomes_an_azure_openai_api(tmp_path: Path) -> None:
+    source = tmp_path / "inference.json"
+    source.write_text(json.dumps(AZURE_OPENAI))
+    words = ("openapi", str(source), "--server-variable", "endpoint=contoso.openai.azure.com", "--id", "aoai")
+    assert await run_import(tmp_path, *words) == 0
+    gateway = written(tmp_path)
+    assert gateway["backends"]["aoai-ai-endpoint"]["url"] == "https://contoso.openai.azure.com/openai"
+    api = gateway["apis"]["aoai"]
+    assert (api["kind"], api["path"], api["openapi"]) == ("azure-openai", "aoai/openai", "apis/aoai.openapi.json")
+    copy = (tmp_path / api["openapi"]).read_text()
+    assert "not needed to route" not in copy
+    deployment, version = "/deployments/{deployment-id}", "?api-version={api-version}"
+    assert [tuple(one.values()) for one in operations_of(json.loads(copy))] == [
+        ("ChatCompletions_Create", "Creates a completion", "POST", f"{deployment}/chat/completions{version}", "chat"),
+        ("embeddings_create", "embeddings_create", "POST", f"{deployment}/embeddings{version}", "embeddings"),
+    ]
+
+
+async def test_yaml_of_openapi_2_is_read_from_a_url(tmp_path: Path) -> None:
+    async def document(request: Request) -> Response:
+        return PlainTextResponse(PETS)
+
+    with serving(Starlette(routes=[Route("/api/swagger.yaml", document)])) as url:
+        assert await run_import(tmp_path, "openapi", f"{url}/api/swagger.yaml", "--path", "pets") == 0
+    gateway = written(tmp_path)
+    assert gateway["apis"]["pet-store"]["kind"] == "http"
+    assert gateway["backends"]["pet-store-endpoint"]["url"] == "https://pets.example/v2"
+    copy = json.loads((tmp_path / "apis" / "pet-store.openapi.json").read_text())
+    assert [(one["id"], one["method"], one["url_template"]) for one in operations_of(copy)] == [
+        ("getPet", "GET", "/pets/{id}"),
+        ("delete-pets-id", "DELETE", "/pets/{id}"),
+        ("getDogs", "GET", "/pets?kind=dog"),
+    ]
+
+
+async def test_relative_server_is_resolved_against_the_documents_address(tmp_path: Path) -> None:
+    relative = {**AZURE_OPENAI, "servers": [{"url": "../v1"}]}
+
+    async def document(request: Request) -> Response:
+        return PlainTextResponse(json.dumps(relative))
+
+    with serving(Starlette(routes=[Route("/docs/openapi.json", document)])) as url:
+        assert await run_import(tmp_path, "openapi", f"{url}/docs/openapi.json", "--id", "x") == 0
+        assert written(tmp_path)["backends"]["x-ai-endpoint"]["url"] == f"{url}/v1"
+
+
+async def test_second_import_is_quiet_and_an_edited_copy_is_kept(tmp_path: Path, capsys: Any) -> None:
+    source = tmp_path / "pets.yaml"
+    source.write_text(PETS)
+    words = ("openapi", str(source), "--service-url", "http://127.0.0.1:9/pets")
+    assert await run_import(tmp_path, *words) == 0
+    before = texts(tmp_path)
+    assert await run_import(tmp_path, *words) == 0
+    assert texts(tmp_path) == before
+    copy = tmp_path / "apis" / "pet-store.openapi.json"
+    copy.write_text(copy.read_text().replace("getPet", "showPet"))
+    source.write_text(PETS.replace("getDogs", "listDogs"))
+    edited = texts(tmp_path)
+    assert await run_import(tmp_path, *words) == 1
+    assert "has been edited" in capsys.readouterr().err
+    assert texts(tmp_path) == edited
+    assert await run_import(tmp_path, *words, "--force") == 0
+    assert "listDogs" in copy.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{", "neither JSON nor YAML"),
+        ("a: [", "neither JSON nor YAML"),
+        ("just text", "not an OpenAPI document"),
+        ("openapi: 3.0.0\npaths: {}\n", "the document has no operations"),
+        ("openapi: 3.0.0\npaths: {/a: {get: {}}}\n", "the document names no server"),
+        (json.dumps({**AZURE_OPENAI, "servers": [{"url": "https://{endpoint}/openai"}]}), "--server-variable"),
+        ("openapi: 3.0.0\nservers: [{url: http://a}]\npaths: {/a/*/b: {get: {}}}\n", "wildcard"),
+    ],
+)
+async def test_document_that_cannot_be_imported_is_refused(tmp_path: Path, capsys: Any, text: str, says: str) -> None:
+    source = tmp_path / "document"
+    source.write_text(text)
+    assert await run_import(tmp_path, "openapi", str(source), "--id", "x") == 1
+    assert says in capsys.readouterr().err
+    assert list(texts(tmp_path)) == ["document"]
+
+
+def test_first_https_server_is_taken() -> None:
+    servers = [
+        {"url": "http://a"},
+        {"url": "https://b/{v}", "variables": {"v": {"default": "1"}}},
+        {"url": "https://c"},
+    ]
+    assert server_url({"servers": servers}) == "https://b/1"
+    assert server_url({"servers": servers}, {"v": "2"}) == "https://b/2"
+    assert server_url({"servers": servers[:1]}) == "http://a"
+    assert server_url({}) is None
