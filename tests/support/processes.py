@@ -90,7 +90,7 @@ class ChildProcess:
                 time.sleep(0.02)
         raise ProcessFailed(self._complaint(f"did not listen on port {port}"))
 
-    def signal(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
         """Send a signal to the process and all it started; nothing happens when they are gone."""
         try:
             os.killpg(self.pid, number)
@@ -99,15 +99,15 @@ class ChildProcess:
 
     def pause(self) -> None:
         """Freeze the whole group: its sockets stay open and answer nothing."""
-        self.signal(signal.SIGSTOP)
+        self.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let a frozen group go on."""
-        self.signal(signal.SIGCONT)
+        self.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End the whole group at once, without a chance to tidy up."""
-        self.signal(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
         self._popen.wait()
         self._reader.join(timeout=5)
 
@@ -115,7 +115,7 @@ class ChildProcess:
         """Ask the group to end by signal `asking`, make it end after `grace` seconds, and return the exit code."""
         if self.exit_code is None:
             self.resume()
-            self.signal(asking)
+            self.send_signal(asking)
             try:
                 self._popen.wait(grace)
             except subprocess.TimeoutExpired:
