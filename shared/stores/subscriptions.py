@@ -10,18 +10,14 @@ nowhere: a digest cannot be turned back without the secret, and a copy of the ta
 """
 
 import hmac
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
 
-from shared.stores.protocols import Conflict, Entities, Entity, Operation, StorageBusy, StoreError, Value
+from shared.stores.protocols import Conflict, Entities, Entity, Operation, StoreError, Value
 
 TABLE = "subscriptions"
 PARTITION = "subscriptions"
 SECRET_CHECK = "secret-check"
-
-T = TypeVar("T")
 
 
 class KeyDigest:
@@ -91,12 +87,12 @@ class SubscriptionStore:
 
     async def by_key(self, digest: str) -> StoredSubscription | None:
         """The subscription that has the key of this digest, in whatever state it is; None: no such key."""
-        found = await _again_when_busy(lambda: self._entities.read(PARTITION, f"key|{digest}"))
+        found = await self._entities.read(PARTITION, f"key|{digest}")
         return None if found is None else _subscription(found.entity)
 
     async def get(self, id: str) -> Held | None:
         """One subscription; ids differ by more than upper and lower case, as in APIM."""
-        found = await _again_when_busy(lambda: self._entities.read(PARTITION, _row(id)))
+        found = await self._entities.read(PARTITION, _row(id))
         return None if found is None else Held(_subscription(found.entity), found.etag)
 
     async def all(self) -> list[StoredSubscription]:
@@ -104,12 +100,7 @@ class SubscriptionStore:
         found: list[StoredSubscription] = []
         following: str | None = None
         while True:
-            token = following
-            page = await _again_when_busy(
-                lambda token=token: self._entities.query(  # type: ignore[misc]
-                    PARTITION, row_from="sub|", row_before="sub}", continuation=token
-                )
-            )
+            page = await self._entities.query(PARTITION, row_from="sub|", row_before="sub}", continuation=following)
             found += [_subscription(row.entity) for row in page.rows]
             following = page.continuation
             if following is None:
@@ -117,31 +108,33 @@ class SubscriptionStore:
 
     async def secret_matches(self) -> bool:
         """Whether the table's keys were hashed with this process's secret; True while there are none."""
-        found = await _again_when_busy(lambda: self._entities.read(PARTITION, SECRET_CHECK))
-        return found is None or hmac.compare_digest(str(found.entity.get("Value", "")), self._secret_check)
+        found = await self._entities.read(PARTITION, SECRET_CHECK)
+        return found is None or self._is_ours(found.entity)
 
     async def create(self, subscription: StoredSubscription) -> None:
         """Store a new subscription; raises IdInUse, KeyInUse, OtherSecret."""
-        await self._require_secret()
+        secret = await self._remember_secret()
         writes = [
             Operation("insert", _sub_row(subscription)),
             *(Operation("insert", _key_row(subscription, digest)) for digest in _digests(subscription)),
-            Operation("upsert", self._secret_row()),
         ]
         try:
-            await _again_when_busy(lambda: self._entities.transact(writes))
+            await self._entities.transact([*writes, *secret])
         except Conflict:
             there = await self.get(subscription.id)
-            if there is None:
-                raise KeyInUse("another subscription has this key") from None
-            if _digests(there.subscription) != _digests(subscription):  # else: our own write, whose answer got lost
+            if there is not None:
                 raise IdInUse(f"there is a subscription {there.subscription.id}") from None
+            if not secret:
+                raise KeyInUse("another subscription has this key") from None
+        else:
+            return
+        await self.create(subscription)  # somebody made the table's first subscription at the same time
 
     async def replace(self, held: Held, subscription: StoredSubscription) -> None:
         """Store a changed subscription over the one that was read; raises Changed, KeyInUse, OtherSecret."""
         old, new = _digests(held.subscription), _digests(subscription)
-        if new != old:
-            await self._require_secret()
+        if new != old and not await self.secret_matches():
+            raise OtherSecret("the stored keys were hashed with another secret")
         writes = [
             Operation("replace", _sub_row(subscription), held.etag),
             *(Operation("replace", _key_row(subscription, digest)) for digest in new if digest in old),
@@ -149,13 +142,12 @@ class SubscriptionStore:
             *(Operation("delete", _keys(f"key|{digest}")) for digest in old if digest not in new),
         ]
         try:
-            await _again_when_busy(lambda: self._entities.transact(writes))
+            await self._entities.transact(writes)
         except Conflict:
             there = await self.get(subscription.id)
             if there is not None and there.etag == held.etag:
                 raise KeyInUse("another subscription has this key") from None
-            if there is None or there.subscription != subscription:  # else: our own write, whose answer got lost
-                raise Changed(f"subscription {subscription.id} was changed by somebody else") from None
+            raise Changed(f"subscription {subscription.id} was changed by somebody else") from None
 
     async def delete(self, held: Held) -> None:
         """Delete the subscription that was read, and its keys; raises Changed."""
@@ -165,25 +157,25 @@ class SubscriptionStore:
             *(Operation("delete", _keys(f"key|{digest}")) for digest in _digests(old)),
         ]
         try:
-            await _again_when_busy(lambda: self._entities.transact(writes))
+            await self._entities.transact(writes)
         except Conflict:
             if await self.get(old.id) is not None:
                 raise Changed(f"subscription {old.id} was changed by somebody else") from None
 
-    async def _require_secret(self) -> None:
-        if not await self.secret_matches():
+    async def _remember_secret(self) -> list[Operation]:
+        """What makes the table know this secret: nothing, once it does. OtherSecret while it has keys of another."""
+        row = {**_keys(SECRET_CHECK), "Value": self._secret_check}
+        found = await self._entities.read(PARTITION, SECRET_CHECK)
+        if found is None:
+            return [Operation("insert", row)]
+        if self._is_ours(found.entity):
+            return []
+        if await self.all():
             raise OtherSecret("the stored keys were hashed with another secret")
+        return [Operation("replace", row, found.etag)]
 
-    def _secret_row(self) -> Entity:
-        return {**_keys(SECRET_CHECK), "Value": self._secret_check}
-
-
-async def _again_when_busy(operation: Callable[[], Awaitable[T]]) -> T:
-    """Once more after StorageBusy: the partition was throttled, or the table was missing and has been made just now."""
-    try:
-        return await operation()
-    except StorageBusy:
-        return await operation()
+    def _is_ours(self, row: Entity) -> bool:
+        return hmac.compare_digest(str(row.get("Value", "")), self._secret_check)
 
 
 def _row(id: str) -> str:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,12 @@ async def test_an_owner_has_as_many_subscriptions_to_a_product_as_it_allows() ->
     with raises(409, "bob has 2 of 2"):  # the declared one counts
         await subscriptions.create(NewSubscription("bobs-2", "product:gold", owner="bob"))
     await subscriptions.delete("one")
-    await subscriptions.create(NewSubscription("three", "product:gold", owner="ann"))
+    await subscriptions.create(NewSubscription("three", "product:gold", owner="ann", state="cancelled"))
+    tomorrow = Subscriptions(subscriptions.store, DIGEST, GATEWAY, now=lambda: NOW + timedelta(days=1))
+    for id in ("four", "five"):  # neither a cancelled nor an ended subscription counts
+        await tomorrow.create(NewSubscription(id, "product:gold", owner="ann"))
+    with raises(409, "ann has 2 of 2"):
+        await tomorrow.create(NewSubscription("six", "product:gold", owner="ann"))
 
 
 async def test_rotating_one_key_leaves_the_other() -> None:
@@ -207,6 +212,27 @@ async def test_two_administrators_do_not_lose_each_others_change() -> None:
     assert (await one.show("team")).expires == NOW + timedelta(days=1)
 
 
+async def test_a_change_of_what_has_changed_since_is_refused() -> None:
+    subscriptions = on_memory()
+    await subscriptions.create(NewSubscription("team", "all-apis"))
+    held = await subscriptions.store.get("team")
+    assert held is not None
+    await subscriptions.suspend("team")
+    with pytest.raises(Changed):
+        await subscriptions.store.replace(held, replace(held.subscription, name="Team"))
+    with pytest.raises(Changed):
+        await subscriptions.store.delete(held)
+    assert (await subscriptions.show("team")).state == "suspended"
+
+
+async def test_more_subscriptions_than_one_page_has_are_all_listed() -> None:
+    store = on_memory().store
+    for number in range(1001):
+        digests = {"primary": f"p{number}", "secondary": f"s{number}"}
+        await store.create(StoredSubscription(f"team-{number:04}", "all-apis", **digests))
+    assert [one.id for one in await store.all()] == [f"team-{number:04}" for number in range(1001)]
+
+
 async def test_a_process_with_another_secret_cannot_make_keys_no_gateway_would_know() -> None:
     entities = MemoryEntities(time.time)
     made = await on_memory(entities).create(NewSubscription("team", "all-apis"))
@@ -217,6 +243,25 @@ async def test_a_process_with_another_secret_cannot_make_keys_no_gateway_would_k
         await stranger.rotate("team", "primary")
     await stranger.suspend("team")  # needs no secret
     assert await id_of(on_memory(entities), made.primary_key) == "team"
+
+    await stranger.delete("team")
+    await stranger.create(NewSubscription("other", "all-apis"))  # no key of the old secret is left
+    with raises(409, "GATEWAY_KEY_HASH_SECRET"):
+        await on_memory(entities).create(NewSubscription("third", "all-apis"))
+
+
+async def test_of_two_first_subscriptions_under_different_secrets_one_is_made() -> None:
+    entities = MemoryEntities(time.time)
+    one, two = on_memory(entities), on_memory(entities, KeyDigest(b"the secret of somebody's laptop"))
+    wanted = NewSubscription("one", "all-apis"), NewSubscription("two", "all-apis")
+    outcomes = await asyncio.gather(one.create(wanted[0]), two.create(wanted[1]), return_exceptions=True)
+    assert ["GATEWAY_KEY_HASH_SECRET" in str(outcome) for outcome in outcomes] == [False, True]
+    assert [found.id for found in await one.store.all()] == ["one"]
+
+    entities = MemoryEntities(time.time)
+    one, two = on_memory(entities), on_memory(entities)
+    await asyncio.gather(one.create(wanted[0]), two.create(wanted[1]))
+    assert [found.id for found in await one.store.all()] == ["one", "two"]
 
 
 # --- the commands -------------------------------------------------------------------------------------------------
