@@ -143,8 +143,8 @@ def first_answer(url: str, process: ChildProcess, timeout: float = 20.0) -> None
             time.sleep(0.005)
 
 
-def start(name: str, backend: str, folder: Path, cores: set[int], results: Results) -> Server:
-    """Start the server of that name and note how long it took to its first 200."""
+def start(name: str, backend: str, folder: Path, cores: set[int], results: Results, stack: ExitStack) -> Server:
+    """Start the server of that name until `stack` ends, and note how long it took to its first 200."""
     if name == "direct":
         return Server(name, f"{backend}/v1/chat/completions")
     env: Mapping[str, str] = {}
@@ -157,6 +157,7 @@ def start(name: str, backend: str, folder: Path, cores: set[int], results: Resul
     begun = time.perf_counter()
     with on_cores(cores):
         process = ChildProcess(command, env=env)
+    stack.callback(process.kill)
     url = process.wait_for_line("listening on ").rstrip("/") + path
     first_answer(url, process)
     results.cold_starts.setdefault(name, []).append(time.perf_counter() - begun)
@@ -223,18 +224,12 @@ def run(names: list[str], rounds: int, warm_up: float, seconds: float) -> Result
     results = Results()
     cores = sorted(os.sched_getaffinity(0))
     under_test, others = {cores[0]}, set(cores[1:]) or {cores[0]}
-    os.sched_setaffinity(0, others)
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    with on_cores(others), tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         backend = stack.enter_context(ChildProcess([sys.executable, "-m", "tests.bench.mock_backend"]))
         backend_url = backend.wait_for_line("listening on ")
         for number in range(rounds):
             with ExitStack() as round_stack:
-                servers = []
-                for name in names:
-                    server = start(name, backend_url, Path(folder), under_test, results)
-                    if server.process is not None:
-                        round_stack.callback(server.process.kill)
-                    servers.append(server)
+                servers = [start(name, backend_url, Path(folder), under_test, results, round_stack) for name in names]
                 for scenario in SCENARIOS:
                     print(f"round {number + 1} of {rounds}: {scenario.name}", file=sys.stderr, flush=True)
                     for server in servers:
@@ -272,7 +267,7 @@ def main() -> None:
     known = ["direct", "aiohttp", "httpx", *(gateway.name for gateway in GATEWAYS)]
     parser = argparse.ArgumentParser(description="Benchmark the gateway against bare forwarders.")
     parser.add_argument("--quick", action="store_true", help="two short rounds, about a minute")
-    parser.add_argument("--variants", default=",".join(known[:4]), help=f"of {','.join(known)}")
+    parser.add_argument("--variants", default="direct,aiohttp,httpx,gateway", help=f"of {','.join(known)}")
     parser.add_argument("--write-readme", action="store_true", help="put the tables between the README's markers")
     parser.add_argument("--json", type=Path, help="file for every round's figures")
     options = parser.parse_args()

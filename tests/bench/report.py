@@ -16,6 +16,7 @@ TITLES = {
     "direct": "backend directly",
     "aiohttp": "bare aiohttp forwarder",
     "httpx": "bare httpx forwarder",
+    "gateway-policies": "gateway with a policy document",
 }
 
 

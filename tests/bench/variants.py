@@ -37,4 +37,45 @@ subscriptions:
     keys: { primary: "{{subscription-key}}" }
 """
 
-GATEWAYS = (GatewayVariant("gateway", PLAIN),)
+# What a policy document of the common kind costs: expressions, a decision, headers in both directions.
+POLICIES = """\
+<policies>
+  <inbound>
+    <base />
+    <set-variable name="team" value="@(context.Request.Headers.GetValueOrDefault("x-team", "none"))" />
+    <choose>
+      <when condition="@(context.Variables.GetValueOrDefault<string>("team") == "blocked")">
+        <return-response>
+          <set-status code="403" reason="Forbidden" />
+        </return-response>
+      </when>
+      <otherwise>
+        <set-header name="x-caller" exists-action="override">
+          <value>@(context.Subscription.Id)</value>
+        </set-header>
+      </otherwise>
+    </choose>
+  </inbound>
+  <backend>
+    <base />
+  </backend>
+  <outbound>
+    <base />
+    <set-header name="x-gateway" exists-action="override">
+      <value>bench</value>
+    </set-header>
+  </outbound>
+  <on-error>
+    <base />
+  </on-error>
+</policies>
+"""
+
+GATEWAYS = (
+    GatewayVariant("gateway", PLAIN),
+    GatewayVariant(
+        "gateway-policies",
+        PLAIN.replace("    backend: mock\n", "    backend: mock\n    policy: policies/llm.xml\n"),
+        {"policies/llm.xml": POLICIES},
+    ),
+)
