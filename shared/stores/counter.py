@@ -349,7 +349,7 @@ class Counter:
                 write = await shard.write(draft, self._periods, grant)
             except Conflict:
                 self._lost_race(cached)
-                await self._instance.sleep(self._instance.chance.uniform(0, min(0.2, 0.004 * 2**attempt)))
+                await self._instance.sleep(self._instance.chance.uniform(0, min(0.2, 0.008 * 2**attempt)))
                 continue
             self._won(shard, write, cached, amount)
             return Outcome.GRANTED if grant or not amount else Outcome.REFUSED
@@ -407,7 +407,9 @@ class Counter:
         self._refusal = refusal
         self._refused_amount = amount
         self._refused_at = now
-        self._refused_until = now + min(refusal.retry_after, self._instance.chance.uniform(0.7, 1.3))
+        # Not less than 0.6 s: what frees sooner is shared with instances that ask as well, and Retry-After is whole
+        # seconds anyway.
+        self._refused_until = now + min(max(0.6, refusal.retry_after), self._instance.chance.uniform(0.7, 1.3))
         self._low_water = 0.0
 
     def _grant(self, shard: Shard, draft: CounterState, now: float, needed: int) -> Grant:
@@ -420,10 +422,15 @@ class Counter:
             spare = window_left / 64 * headroom
             left.append(window_left)
         room = min(left)
+        demand = self._demand
         hold = self._hold + (self._longest_hold - self._hold) * headroom
-        wanted = max(1.2 * self._demand.rate * hold - self._leases.balance, spare)
+        # A lease that lasts for less than a few requests is a transaction per request.
+        hold = min(self._longest_hold, max(hold, 4 * demand.typical / max(1.0, demand.rate)))
+        wanted = max(demand.rate * hold - self._leases.balance, spare)
         queued = min(self._waiting - self._leases.balance, room)
-        amount = int(max(needed, queued, min(wanted, room / 4)))
+        # Whoever takes much of what little is left makes the others wait: less each, the more there are.
+        share = min(0.5, max(0.33, 8 / max(1, len(draft.writers))))
+        amount = int(max(needed, queued, min(wanted, share * room)))
         # Even what is spent at once must still be valid when the answer comes.
         bucket = self._buckets.at(now + (hold if amount > max(needed, queued) else 0.25 + self._guard))
         until = min(self._buckets.end(bucket), self._period_end) - self._guard
@@ -441,8 +448,8 @@ class Counter:
     def _won(self, shard: Shard, write: Write, cached: bool, amount: int) -> None:
         self._written = self._clock()
         self._debts = False
-        self._trust = min(1.0, 0.9 * self._trust + 0.1 if cached else self._trust + 0.02)
-        self._hold = max(self._shortest_hold, 0.97 * self._hold)
+        self._trust = min(1.0, 0.9 * self._trust + 0.1 if cached else self._trust + 0.004)
+        self._hold = max(self._shortest_hold, 0.985 * self._hold)
         self._receive(shard, write)
         if amount and write.grant:
             self._set_low_water(shard, write.state, amount)

@@ -15,10 +15,15 @@ WRITERS = 32
 _KEY_SHOWN = 1000
 
 
+def digest(unit: str, key: str) -> str:
+    """The part of the PartitionKey that names the counter: hashed, because a counter key may hold anything."""
+    return hashlib.sha256(f"{unit}\n{key}".encode()).hexdigest()[:40]
+
+
 def partition(unit: str, key: str, shard: int, shards: int) -> str:
-    """The PartitionKey: hashed, because a counter key may hold anything; every shard is a partition of its own."""
-    digest = hashlib.sha256(f"{unit}\n{key}".encode()).hexdigest()
-    return f"{digest[:40]}-{shard}" if shards == 1 else f"{digest[:40]}-{shard}of{shards}"
+    """The PartitionKey of a shard; each is a partition of its own, with the throughput of one."""
+    name = digest(unit, key)
+    return f"{name}-{shard}" if shards == 1 else f"{name}-{shard}of{shards}"
 
 
 @dataclass(slots=True)

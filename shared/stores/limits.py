@@ -8,6 +8,8 @@ from shared.stores.periods import Calendar, Fixed
 OnStorageError = Literal["bounded", "open", "closed"]
 """Without storage: admit what this instance used in the window before; admit everything; admit only what is leased."""
 
+Unit = Literal["tokens", "calls", "bytes"]
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -44,7 +46,7 @@ class Limit:
 
     window: Window | None = None
     quotas: tuple[Quota, ...] = ()
-    unit: Literal["tokens", "calls", "bytes"] = "tokens"
+    unit: Unit = "tokens"
     shards: int = 1
     on_storage_error: OnStorageError = "bounded"
     _hash: int = field(default=0, init=False, repr=False, compare=False)

@@ -312,7 +312,20 @@ def _filter(partition: str | None, row_from: str | None, row_before: str | None)
 
 
 def _code(error: "HttpResponseError") -> str:
-    return str(getattr(getattr(error, "error_code", None), "value", getattr(error, "error_code", "")))
+    """The service's own error code; the SDK decodes it for every operation but the insert."""
+    code = getattr(error, "error_code", None)
+    if code is not None:
+        return str(getattr(code, "value", code))
+    response: Any = error.response
+    if response is None:
+        return ""
+    header = response.headers.get("x-ms-error-code")
+    if header:
+        return str(header)
+    try:
+        return str(json.loads(response.text())["odata.error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def _translated(error: "HttpResponseError") -> Exception:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from shared.stores.clock import StorageClock
 from shared.stores.limiter import Limiter
@@ -160,7 +160,9 @@ class Fleet:
         if self.scenario.crash_at is None:
             return
         await asyncio.sleep(self.scenario.crash_at)
-        for index in self._chance.sample(range(len(self._limiters)), int(len(self._limiters) * self.scenario.crash_share)):
+        for index in self._chance.sample(
+            range(len(self._limiters)), int(len(self._limiters) * self.scenario.crash_share)
+        ):
             self._kill(index)
             self._alive[index] = False
 
@@ -185,23 +187,3 @@ def simulate(scenario: Scenario) -> Result:
     result = loop.run(Fleet(loop, scenario).run())
     result.cpu = time.process_time() - begun
     return result
-
-
-def line(result: Result) -> str:
-    """One row of the table that a run prints."""
-    s = result.scenario
-    quota = " quota " + "/".join(f"{100 * use:.2f}" for use in result.quota_use) + "%" if result.quota_use else ""
-    lost = f" lost {100 * result.lost / s.limit:.2f}%" if result.lost else ""
-    return (
-        f"{s.name:34s} n={s.instances:<5d} load={s.load:<5} req={result.requests:<6d} tx/req={result.operations_per_request:<6.3f}"
-        f" p50={result.wait(0.5):<5.1f} p99={result.wait(0.99):<6.1f} reserved={100 * result.reserved_use.worst - 100:+.2f}%"
-        f" true={100 * result.true_use.worst - 100:+.2f}% used={100 * result.true_use.mean:.1f}%"
-        f" refused={100 * result.refused / max(1, result.requests):.0f}% conflicts={result.conflicts}{lost}{quota}"
-        f" cpu={result.cpu:.1f}s"
-    )
-
-
-if __name__ == "__main__":
-    base = Scenario("saturated", 8)
-    for n, shards in ((1, 1), (8, 1), (32, 1), (100, 4)):
-        print(line(simulate(replace(base, instances=n, shards=shards))), flush=True)

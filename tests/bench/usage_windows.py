@@ -13,9 +13,7 @@ class WindowUse:
     least: float
 
 
-def window_use(
-    admitted: Sequence[tuple[float, int]], window: float, limit: int, begin: float, end: float
-) -> WindowUse:
+def window_use(admitted: Sequence[tuple[float, int]], window: float, limit: int, begin: float, end: float) -> WindowUse:
     """``admitted``: time and amount of each admission. ``worst`` is exact: it is taken at every admission."""
     events = sorted(admitted)
     oldest = used = 0

@@ -1,0 +1,14 @@
+"""The table service that the store tests share."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.azurite import Azurite
+
+
+@pytest.fixture(scope="session")
+def table_service() -> Iterator[Azurite]:
+    """Azurite's table service, in memory; each test takes a table of its own."""
+    with Azurite() as storage:
+        yield storage
