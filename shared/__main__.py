@@ -15,6 +15,7 @@ from shared.settings import SettingsError, from_environment, is_local
 
 # Commands with a file of their own: imported when asked for, so that serving starts without them.
 MANAGEMENT = {
+    "debug-token": "shared.management.commands.debug_token",
     "import": "shared.management.commands.import_api",
     "subscriptions": "shared.management.commands.subscriptions",
 }

@@ -20,10 +20,14 @@ from shared.gateway.catalog import Catalog, compile_catalog
 from shared.gateway.gateway import Gateway, Serving
 from shared.gateway.stored_keys import StoredKeys
 from shared.gateway.subscription_keys import SubscriptionKeys, declared_keys
+from shared.gateway.tracing import DebugTokens, Tracing
+from shared.management.server import MANAGEMENT, manage
 from shared.settings import Settings, SettingsError
 from shared.stores.account import Account
 from shared.stores.subscriptions import TABLE as SUBSCRIPTIONS
 from shared.stores.subscriptions import KeyDigest, SubscriptionStore
+from shared.stores.traces import TABLE as TRACES
+from shared.stores.traces import MemoryTraces, TableTraces
 
 log = logging.getLogger("gateway")
 
@@ -45,11 +49,13 @@ class App:
         self.identity = AzureIdentity(settings.identity_client_id, local=local)
         self.tokens = IdentityTokens(self.identity.fetch)
         self.transport = Transport()
-        self.account = Account.of(settings)
+        self.account = Account.of(settings, self.identity.credential)
         self.stored_keys: StoredKeys | None = None
         deployment = Deployment(settings.region, settings.service_name)
         self.services = Services(self.tokens, deployment=deployment)
-        self.gateway = Gateway(self.services, client_ip_header=settings.client_ip_header)
+        traces = TableTraces(self.account.tables.table(TRACES), self.services.clock) if self.account else MemoryTraces()
+        self.tracing = Tracing(DebugTokens(settings.key_hash_secret), traces, open_to_all=local)
+        self.gateway = Gateway(self.services, self.tracing, client_ip_header=settings.client_ip_header)
         self.problems: list[str] = []
         self._stamp: object = None
         self._loading: asyncio.Task[None] | None = None
@@ -59,6 +65,8 @@ class App:
         """The answer to any request; never raises but for its own cancellation."""
         if self.services.monotonic() >= self._look_again:
             await self._refresh()
+        if request.scope["path"].startswith(MANAGEMENT):
+            return await manage(request, self.tracing)
         return await self.gateway.handle(request)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -44,6 +44,7 @@ CREDENTIALS = frozenset({b"authorization", b"api-key", b"x-api-key", b"ocp-apim-
 # it came, because it names the platform's inside and cannot be trusted behind another proxy.
 FORWARDING = frozenset(
     {
+        b"apim-debug-authorization",
         b"client-ip",
         b"disguised-host",
         b"forwarded",

@@ -199,8 +199,10 @@ class Api(Declared):
             raise ValueError("must be plain path segments without query or encoding")
         if any(segment in (".", "..") for segment in path.split("/")):
             raise ValueError("must not have dot segments")
-        if path.split("/")[0] in ("admin", "runtime"):
+        if path.split("/")[0].lower() in ("admin", "runtime"):
             raise ValueError("the Functions host keeps /admin and /runtime for itself")
+        if path.split("/")[0].lower() == "_management":
+            raise ValueError("/_management is the gateway's own")
         return path
 
     @property
@@ -257,6 +259,37 @@ class DeclaredSubscription(Declared):
         return value
 
 
+class Certificate(Declared):
+    """A certificate policies name: shown to a backend, or the key tokens are checked with."""
+
+    file: str | None = Field(None, description="PEM or PFX file.")
+    value: str | None = Field(
+        None, description="PEM text or a PFX in base64, as a named value; one from Key Vault reads a certificate there."
+    )
+    password: str | None = Field(None, description="Password of the PFX, as a named value.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "Certificate":
+        if (self.file is None) == (self.value is None):
+            raise ValueError("exactly one of file, value is needed")
+        return self
+
+
+class Logger(Declared):
+    """An event hub that log-to-eventhub writes to (APIM logger entity), with the gateway's identity."""
+
+    endpoint: str = Field(description="https://<namespace>.servicebus.windows.net")
+    event_hub: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,255}$", description="Name of the event hub.")
+    client_id: str | None = Field(None, description="Client id of a user-assigned identity; default: the app's own.")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        if not re.match(r"^(https://[^/?#@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)/?$", value):
+            raise ValueError("must be https://<host>; the identity's token goes there")
+        return value.rstrip("/")
+
+
 class Limits(Declared):
     """Bounds that hold for every request."""
 
@@ -274,6 +307,11 @@ class Gateway(Declared):
     subscriptions: dict[Identifier, DeclaredSubscription] = Field(default_factory=dict)
     policy: str | None = Field(None, description="Policy document of the global scope.")
     fragments: dict[Identifier, str] = Field(default_factory=dict, description="Fragment id to document.")
+    certificates: dict[Identifier, Certificate] = Field(default_factory=dict)
+    schemas: dict[Identifier, str] = Field(
+        default_factory=dict, description="Schema id to file: JSON Schema (.json, .yaml) or XML schema (.xsd)."
+    )
+    loggers: dict[Identifier, Logger] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod

@@ -78,7 +78,8 @@ def take_keys(ctx: Context, access: Access) -> OfferedKeys:
         parameters = {name.lower(): value for name, value in query_parameters(query).items()} if query else {}
         in_query = next((parameters[name] for name in sorted(access.query_names) if name in parameters), None)
         if in_query is not None:
-            ctx.request.url.query_text = without_query_parameters(query, access.query_names)
+            rest = without_query_parameters(query, access.query_names)
+            ctx.request.url.query_text = ctx.request.original_url.query_text = rest
     deciding = by_name.get(access.header) if access.header != b"authorization" else None
     for usual in KEY_HEADERS:
         deciding = deciding or by_name.get(usual)

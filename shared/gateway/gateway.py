@@ -14,6 +14,7 @@ from shared.gateway.catalog import Catalog
 from shared.gateway.pipeline import answer_error, run_pipeline
 from shared.gateway.receive import receive
 from shared.gateway.reply import Reply
+from shared.gateway.tracing import Tracing
 from shared.message import GatewayRequest, GatewayResponse, Headers, Url
 
 log = logging.getLogger("gateway")
@@ -36,8 +37,9 @@ class Serving:
 class Gateway:
     """Answers requests from what is in use. `handle` never raises but for its own cancellation."""
 
-    def __init__(self, services: Services, *, client_ip_header: str | None = None) -> None:
+    def __init__(self, services: Services, tracing: Tracing, *, client_ip_header: str | None = None) -> None:
         self.serving: Serving | None = None
+        self.tracing = tracing
         self._services = services
         self._client_ip_header = client_ip_header
 
@@ -80,6 +82,8 @@ class Gateway:
         if matched is None:
             raise OperationNotFound
         ctx.operation, request.matched_parameters = matched
+        self.tracing.begin(ctx, route.api.id)
+        self.tracing.keep(ctx, catalog.named_values)
         await authorize(ctx, route.access, serving.keys)
         product = ctx.product.id if ctx.product is not None else ""
         return await run_pipeline(ctx, catalog.sections(route.api.id, ctx.operation.id, product))

@@ -50,6 +50,8 @@ class Expression(Generic[T]):
         while True:
             try:
                 value = self.compiled(ctx)
+                if ctx.trace_entries is not None:
+                    ctx.trace({"expression": self.compiled.source, "value": value}, "expression")
                 return cast(T, self._convert(value) if self._convert is not None else value)
             except BodyNotBuffered as unread:
                 await unread.message.read()

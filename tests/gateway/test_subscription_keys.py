@@ -228,7 +228,8 @@ async def test_a_busy_instance_never_waits_and_sees_a_suspension_in_time() -> No
 
 
 async def test_an_idle_instance_asks_before_it_lets_an_old_answer_pass() -> None:
-    one = Instance(Storage())
+    storage = Storage()
+    one = Instance(storage)
     await one.store.create(subscription())
     assert await one.at(0) == "team"
     held = await one.store.get("team")
@@ -236,7 +237,10 @@ async def test_an_idle_instance_asks_before_it_lets_an_old_answer_pass() -> None
     await one.store.delete(held)
     assert one.keys.known(KEY) is not UNKNOWN
     assert await one.at(25.1) is None
+    storage.down = True
     assert await one.at(25.2) is None
+    with pytest.raises(Unavailable):  # a deleted key is not one that was seen
+        await one.at(31)
 
 
 async def test_an_old_answer_serves_when_the_reading_takes_too_long() -> None:
