@@ -131,18 +131,34 @@ def _mapping_indent(text: str) -> int:
 def _in_layout_of(original: str, untouched: str, edited: str) -> str:
     """`edited` with the lines that did not change as they stand in `original`.
 
-    `untouched` is `original` read and written without an edit: it may differ in spelling (`null`, `True`) only.
+    `untouched` is `original` read and written without an edit: it differs in spelling only (`null`, `{ a: b }`).
     """
-    old, same, new = (text.splitlines(keepends=True) for text in (original, untouched, edited))
-    if len(old) != len(same):
-        return edited
-    if old and not old[-1].endswith("\n"):
-        old[-1] += "\n"
+    same, new = (text.splitlines(keepends=True) for text in (untouched, edited))
+    spelled = _spelled(original, same)
     lines: list[str] = []
     matcher = difflib.SequenceMatcher(None, same, new, autojunk=False)
     for tag, start, end, new_start, new_end in matcher.get_opcodes():
-        lines += old[start:end] if tag == "equal" else new[new_start:new_end]
+        lines += spelled[start:end] if tag == "equal" else new[new_start:new_end]
     return "".join(lines)
+
+
+def _spelled(original: str, lines: list[str]) -> list[str]:
+    """For each of `lines` what it is in `original`, with any lines that were lost on the way."""
+    old = original.splitlines(keepends=True)
+    if old and not old[-1].endswith("\n"):
+        old[-1] += "\n"
+    if len(old) == len(lines):
+        return old
+    bare, written = (["".join(line.split()) for line in text] for text in (old, lines))
+    found, lost = list(lines), ""
+    for tag, start, end, line, line_end in difflib.SequenceMatcher(None, bare, written, autojunk=False).get_opcodes():
+        if tag == "delete":
+            lost = "".join(old[start:end])
+        elif end - start == line_end - line:
+            found[line:line_end] = old[start:end]
+        if lost and line < len(found) and tag != "delete":
+            found[line], lost = lost + found[line], ""
+    return found
 
 
 def _plain(node: Any) -> Any:

@@ -71,6 +71,7 @@ def test_update_replaces_only_what_differs() -> None:
         "backends:\n    a:\n        text: |\n            two\n        # after it\n\n# apis\napis:\n    a: 1\n",
         "backends:\r\n  a:\r\n    url: http://a\r\n\r\napis: # ours\r\n  a:\r\n    path: a\r\n",
         "apis:\n  a:\n    list:\n    - one\n    - two\n",
+        "\n# after an empty line\nbackends:\n  a: { url: http://a,  tls: null }\n  b: {url: 'x'}\napis:\n  a: ~\n",
     ],
 )
 def test_any_layout_keeps_its_lines_and_a_second_time_changes_nothing(text: str) -> None:

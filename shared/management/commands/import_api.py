@@ -127,6 +127,8 @@ def _report(prepared: Prepared, plan: ImportPlan, config: Path, *, written: bool
     _warn(prepared)
     for note in plan.notes:
         print(note)
+    if written:
+        print("local.settings.json holds a key now: keep it out of version control.")
     missing = [setting for setting in plan.settings if not (written and setting.value is not None)]
     for setting in missing:
         # Never the value itself: what is printed ends up in logs and histories.

@@ -1,5 +1,6 @@
 """Azure OpenAI and Foundry resources: how each client compatibility maps to an API kind, a URL, an audience, a role."""
 
+import re
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from dataclasses import dataclass
 from uuid import UUID
@@ -83,7 +84,7 @@ async def plan(arguments: Namespace, outside: Outside, compatibility: Compatibil
 
 def _root(url: str) -> str:
     """The resource's root, whatever known path the caller left on it."""
-    root = backend_url(url, option="--url")
+    root = re.sub(r"/api/projects/[^/]+$", "", backend_url(url, option="--url"))
     return next((root.removesuffix(path) for path in KNOWN_PATHS if root.endswith(path)), root)
 
 

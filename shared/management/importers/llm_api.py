@@ -67,8 +67,25 @@ def plan(arguments: Namespace, outside: Outside, api: ApiSettings, source: Sourc
         settings=(*(source.key.settings if source.key else ()), *cache.settings, *safety.settings),
         roles=source.roles,
         needs_backends=[id for id in (backend_id, cache.backend, safety.backend) if id],
-        notes=[*source.notes, *_roles_of(entries)],
+        notes=[*source.notes, *_roles_of(entries), *_how_to_call(source)],
     )
+
+
+def _how_to_call(source: Source) -> list[str]:
+    """A line of code for the SDK a kind is made for."""
+    at, key = f"<gateway>/{source.path}", 'api_key="<subscription key>"'
+    match source.kind:
+        case "azure-openai" if at.endswith("/openai"):
+            call = f'AzureOpenAI(azure_endpoint="{at.removesuffix("/openai")}", {key}, api_version="2024-10-21")'
+        case "openai-v1":
+            call = f'OpenAI(base_url="{at}/openai/v1", {key})'
+        case "openai":
+            call = f'OpenAI(base_url="{at}", {key})'
+        case "anthropic":
+            call = f'Anthropic(base_url="{at}", {key})'
+        case _:
+            return [f"Call it at {at}."]
+    return [f"Call it: {call}"]
 
 
 def _roles_of(entries: Sequence[Entry]) -> list[str]:
