@@ -1,59 +1,63 @@
-"""The storage account the settings name, with the identity that may use it."""
+"""The storage account the settings name, and who the gateway is to it."""
 
+from collections.abc import Callable
 from typing import Any
 
 from shared.settings import Settings
 from shared.stores.clock import StorageClock
+from shared.stores.protocols import StorageUnavailable
 from shared.stores.tables import Tables
 
 
 class Account:
     """The tables of one storage account. Nothing is imported or connected before the first operation."""
 
-    def __init__(self, tables: Tables, identity: "LazyIdentity | None") -> None:
+    def __init__(self, tables: Tables) -> None:
         self.tables = tables
-        self._identity = identity
 
     @classmethod
-    def of(cls, settings: Settings, clock: StorageClock | None = None) -> "Account | None":
-        """The account by connection string, else by endpoint and Entra identity; None when no account is named."""
+    def of(
+        cls, settings: Settings, make_credential: Callable[[], Any], clock: StorageClock | None = None
+    ) -> "Account | None":
+        """The account by connection string, else by endpoint and identity; None when no account is named.
+
+        `make_credential` gives the azure-identity credential (async) when the first token is needed; it stays the
+        caller's to close.
+        """
         if settings.tables_connection_string is not None:
-            return cls(Tables(settings.tables_connection_string, clock=clock), None)
+            return cls(Tables(settings.tables_connection_string, clock=clock))
         if settings.tables_endpoint is not None:
-            identity = LazyIdentity(settings.identity_client_id)
-            return cls(Tables(endpoint=settings.tables_endpoint, credential=identity, clock=clock), identity)
+            return cls(
+                Tables(endpoint=settings.tables_endpoint, credential=LazyCredential(make_credential), clock=clock)
+            )
         return None
 
     async def close(self) -> None:
-        """Close the connections to storage and to the identity's token endpoint."""
+        """Close the connections."""
         await self.tables.close()
-        if self._identity is not None:
-            await self._identity.close()
 
 
-class LazyIdentity:
-    """A token credential that is imported and made when the first token is needed: azure-identity is slow to load."""
+class LazyCredential:
+    """A token credential that is made when the first token is needed: azure-identity is slow to import."""
 
-    def __init__(self, client_id: str | None) -> None:
-        """`client_id`: of a user-assigned identity; None: the app's own, or the developer's login."""
-        self._client_id = client_id
-        self._credential: Any = None
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
 
     async def get_token(self, *scopes: str, **options: Any) -> Any:
-        """A token for the scopes; raises azure-core's ClientAuthenticationError when there is none to be had."""
-        if self._credential is None:
-            from azure.identity.aio import DefaultAzureCredential
+        """A token for the scopes; raises StorageUnavailable when there is none to be had."""
+        from azure.core.exceptions import ClientAuthenticationError
 
-            self._credential = DefaultAzureCredential(managed_identity_client_id=self._client_id)
-        return await self._credential.get_token(*scopes, **options)
+        try:
+            return await self._make().get_token(*scopes, **options)
+        except ClientAuthenticationError as error:
+            # By itself it would pass for an answer of storage, status and all.
+            reason = str(error).partition("\n")[0]
+            raise StorageUnavailable(f"no token for {' '.join(scopes)}: {reason}") from error
 
     async def close(self) -> None:
-        """Close the connections of the credential, if there was one."""
-        credential, self._credential = self._credential, None
-        if credential is not None:
-            await credential.close()
+        """The credential is not ours to close."""
 
-    async def __aenter__(self) -> "LazyIdentity":
+    async def __aenter__(self) -> "LazyCredential":
         return self
 
     async def __aexit__(self, *_: object) -> None:

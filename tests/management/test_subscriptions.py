@@ -19,6 +19,7 @@ from shared.errors import Refusal
 from shared.management.subscriptions import NewSubscription, Subscriptions
 from shared.stores.memory import MemoryEntities
 from shared.stores.subscriptions import Changed, KeyDigest, StoredSubscription, SubscriptionStore
+from tests.support.azure_platform import AzurePlatform
 from tests.support.azurite import Azurite
 from tests.support.processes import ROOT, free_port
 
@@ -387,3 +388,20 @@ def test_missing_or_unreachable_storage_and_a_broken_file_are_one_line(administr
     broken = administrator("create", "other", "--scope", "all-apis")
     assert broken.returncode == 2 and "gateway.yaml:" in broken.stderr
     assert administrator("suspend", "team").returncode == 0  # the one thing that must work when all else is broken
+
+
+def test_storage_by_endpoint_is_asked_with_a_token_of_the_identity(
+    administrator: Administrator, tmp_path: Path
+) -> None:
+    with AzurePlatform(tmp_path) as azure:
+        administrator.environment |= azure.environment
+        administrator.environment["GATEWAY_TABLES_CONNECTION_STRING"] = ""
+        administrator.environment["GATEWAY_TABLES_ENDPOINT"] = azure.vault_url  # TLS, and denies tokens for storage
+        denied = administrator("list")
+        assert azure.tokens == [("https://cosmos.azure.com", None)]  # the SDK takes localhost for Cosmos' emulator
+        assert denied.returncode == 3 and denied.stderr.startswith("subscriptions list: storage refuses access: 401")
+        administrator.environment["IDENTITY_HEADER"] = "not the platform's"
+        without = administrator("list")
+        assert without.returncode == 3 and without.stderr.count("\n") == 1
+        assert "storage does not answer (no token for https://cosmos.azure.com/.default: " in without.stderr
+        assert "token-" not in denied.stderr + without.stderr

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO, get_args
 
+from shared.backends.auth.managed_identity import AzureIdentity
 from shared.config.loader import load
 from shared.config.models import Gateway
 from shared.errors import Refusal
@@ -74,6 +76,7 @@ def add_arguments(subparsers: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the verb that was parsed; returns the exit status. Errors are one line on stderr."""
+    logging.getLogger("azure").setLevel(logging.ERROR)  # each credential it tries in vain would add its own warning
     try:
         return asyncio.run(_run(arguments, _settings(arguments)))
     except CommandFailed as failure:
@@ -97,7 +100,8 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    account = Account.of(settings)
+    identity = AzureIdentity(settings.identity_client_id, local=is_local(settings.environment))
+    account = Account.of(settings, identity.credential)
     if account is None:
         raise CommandFailed(
             NO_STORAGE,
@@ -110,6 +114,7 @@ async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         await _do(arguments, subscriptions, settings.environment)
     finally:
         await account.close()
+        await identity.aclose()
     return OK
 
 
