@@ -1,5 +1,6 @@
 """The messages that pass through the gateway: request, response, their headers, URL and bodies."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -242,7 +243,7 @@ class BodyNotBuffered(Exception):
 class _Body:
     """What request and response share: a body that is bytes, or a stream that becomes bytes when read."""
 
-    __slots__ = ("headers", "body", "stream", "consumed", "_json_of", "_json")
+    __slots__ = ("headers", "body", "stream", "consumed", "_json_of", "_json", "_reading")
 
     def __init__(self, headers: Headers, body: bytes | None, stream: AsyncIterator[bytes] | None) -> None:
         self.headers = headers
@@ -251,6 +252,13 @@ class _Body:
         self.consumed = False
         self._json_of: bytes | None = None
         self._json: Any = None
+        self._reading: asyncio.Lock | None = None
+
+    def _one_reader(self) -> asyncio.Lock:
+        """For policies that run at the same time (`wait`): the second reader finds what the first has read."""
+        if self._reading is None:
+            self._reading = asyncio.Lock()
+        return self._reading
 
     def set_body(self, body: bytes) -> None:
         """Replace the body; length and coding follow from the new one."""
@@ -328,11 +336,10 @@ class GatewayRequest(_Body):
         """The whole body; RequestTooLarge when it is over the limit, ClientGone when the caller leaves meanwhile,
         PolicyFailed when it was a stream and has been sent."""
         if self.body is None:
-            parts: list[bytes] = []
-            async for part in self.send_stream():
-                parts.append(part)
-            self.body = b"".join(parts)
-            self.stream = None
+            async with self._one_reader():
+                if self.body is None:
+                    self.body = b"".join([part async for part in self.send_stream()])
+                    self.stream, self.sent = None, False
         return self.body
 
     @property
@@ -385,16 +392,21 @@ class GatewayResponse(_Body):
     async def read(self) -> bytes:
         """The whole decoded body; from here on it is no stream any more. BackendError when the backend breaks off."""
         if self.body is None:
-            assert self.stream is not None
-            data = b"".join([part async for part in self.stream])
-            await self.aclose()
-            self.stream = None
-            coding = self.headers.get("content-encoding")
-            self.body = decode_content(data, coding) if coding else data
-            self.headers.raw = [
-                pair for pair in self.headers.raw if pair[0] not in (b"content-length", b"content-encoding")
-            ]
+            async with self._one_reader():
+                if self.body is None:
+                    self.body = await self._read_all()
         return self.body
+
+    async def _read_all(self) -> bytes:
+        assert self.stream is not None
+        data = b"".join([part async for part in self.stream])
+        await self.aclose()
+        self.stream = None
+        coding = self.headers.get("content-encoding")
+        self.headers.raw = [
+            pair for pair in self.headers.raw if pair[0] not in (b"content-length", b"content-encoding")
+        ]
+        return decode_content(data, coding) if coding else data
 
     async def aclose(self) -> None:
         """Release the backend connection; safe to call again."""

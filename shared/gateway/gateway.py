@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from shared.context import BackendCaller, Completion, Context, Services
 from shared.errors import ClientGone, GatewayError, OperationNotFound, Unavailable
+from shared.gateway import preflight
 from shared.gateway.authorize import KeyRing, authorize
 from shared.gateway.catalog import Catalog
 from shared.gateway.pipeline import answer_error, run_pipeline
@@ -80,6 +81,8 @@ class Gateway:
         request.url.path = path
         matched = route.operations.match(request.method, path, request.url.query_text)
         if matched is None:
+            if preflight.asks(ctx):
+                return await preflight.preflight(ctx, catalog, route, serving.keys)
             raise OperationNotFound
         ctx.operation, request.matched_parameters = matched
         self.tracing.begin(ctx, route.api.id)

@@ -24,13 +24,13 @@ ALL_SCOPES: frozenset[Scope] = frozenset({"global", "product", "api", "operation
 
 
 class Markup(BaseModel):
-    """An element of a policy document as a model: fields are attributes, `some_name` reads `some-name`."""
+    """An element of a policy document as a model: `some_name` is the attribute `some-name`, `from_` is `from`."""
 
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
         arbitrary_types_allowed=True,
-        alias_generator=lambda name: name.replace("_", "-"),
+        alias_generator=lambda name: name.rstrip("_").replace("_", "-"),
     )
 
 

@@ -47,6 +47,10 @@ class SetHeader(Policy):
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """Change the header."""
-        values = [await value(ctx) for value in self.values]
-        change(ctx.message.headers, await self.name(ctx), await self.exists_action(ctx), values)
+        await self.apply(ctx, ctx.message.headers)
         return None
+
+    async def apply(self, ctx: Context, headers: Headers) -> None:
+        """Change the header in `headers`."""
+        values = [await value(ctx) for value in self.values]
+        change(headers, await self.name(ctx), await self.exists_action(ctx), values)

@@ -1,0 +1,40 @@
+"""find-and-replace: replaces a text wherever it is in the body."""
+
+from typing import ClassVar
+
+from shared.context import Context
+from shared.errors import PolicyFailed
+from shared.message import GatewayResponse
+from shared.policies.charset import charset_of
+from shared.policies.expression import Expression
+from shared.policies.policy import Policy
+
+
+class FindAndReplace(Policy):
+    """In inbound and backend in the request's body, in outbound and on-error in the response's, which is read whole.
+
+    Case counts and nothing is a pattern. The texts are looked for in the body's charset, UTF-8 unless its Content-Type
+    names another; bytes that are no text stay as they are.
+    https://learn.microsoft.com/azure/api-management/find-and-replace-policy
+    """
+
+    element: ClassVar[str] = "find-and-replace"
+
+    from_: Expression[str]
+    to: Expression[str]
+
+    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+        """Replace. PolicyFailed when there is nothing to look for, or the charset cannot hold the new text."""
+        message = ctx.message
+        old, new = await self.from_(ctx), await self.to(ctx) or ""
+        if not old:
+            raise PolicyFailed(detail="from is empty")
+        charset = charset_of(message.headers)
+        try:
+            wanted, replacement = old.encode(charset), new.encode(charset)
+        except UnicodeEncodeError as error:
+            raise PolicyFailed(detail=f"the text does not exist in {charset}") from error
+        body = await message.read()
+        if wanted in body:
+            message.set_body(body.replace(wanted, replacement))
+        return None

@@ -1,0 +1,77 @@
+"""set-backend-service: chooses the backend of the request."""
+
+from typing import Any, ClassVar
+
+from pydantic import model_validator
+
+from shared.backends.target import split_url
+from shared.context import Context
+from shared.errors import PolicyFailed
+from shared.message import GatewayResponse
+from shared.policies.compiler import Compiler
+from shared.policies.expression import Expression
+from shared.policies.nodes import Element
+from shared.policies.policy import Policy, Section
+
+
+class SetBackendService(Policy):
+    """`backend-id` names a declared backend or pool, `base-url` any http(s) URL without credentials.
+
+    Once a backend has been chosen by its id, as in a document further out, only another id takes its place: a base-url
+    after it changes nothing, as in APIM, and the trace says so. The attributes for Service Fabric are refused.
+    https://learn.microsoft.com/azure/api-management/set-backend-service-policy
+    """
+
+    element: ClassVar[str] = "set-backend-service"
+    sections: ClassVar[frozenset[Section]] = frozenset({"inbound", "backend"})
+
+    base_url: Expression[str] | None = None
+    backend_id: Expression[str] | None = None
+    sf_resolve_condition: Expression[Any] | None = None
+    sf_service_instance_name: Expression[Any] | None = None
+    sf_partition_key: Expression[Any] | None = None
+    sf_replica_type: Expression[Any] | None = None
+    sf_listener_name: Expression[Any] | None = None
+
+    @classmethod
+    def content(cls, element: Element, compiler: Compiler) -> dict[str, Any]:
+        """Nothing; but a literal id must be declared, and Service Fabric is not spoken here."""
+        compiler.expect_no_content(element)
+        for other in element.attributes:
+            if other.name.startswith("sf-") and other.name.replace("-", "_") in cls.model_fields:
+                compiler.problem(
+                    element, f"{other.name}: Service Fabric backends are not supported", attribute=other.name
+                )
+        attribute = element.attribute("backend-id")
+        if attribute is not None and not attribute.value.strip().startswith(("@(", "@{")):
+            id = compiler.substitute(attribute.value, element, attribute="backend-id")
+            if id not in compiler.gateway.backends:
+                compiler.problem(element, f"no backend {id}", attribute="backend-id")
+        return {}
+
+    @model_validator(mode="after")
+    def _one_target(self) -> "SetBackendService":
+        if (self.base_url is None) == (self.backend_id is None):
+            raise ValueError("exactly one of base-url and backend-id is needed")
+        if self.base_url is not None and self.base_url.compiled is None:
+            split_url(self.base_url.constant)
+        return self
+
+    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+        """Choose. PolicyFailed for an id that is not declared or a URL that is none."""
+        if self.backend_id is not None:
+            id = await self.backend_id(ctx)
+            if ctx.backends is None or not ctx.backends.knows(id):
+                raise PolicyFailed(reason="BackendNotFound", detail=f"no backend {id!r:.100}")
+            ctx.backend_id, ctx.backend_url = id, None
+        elif self.base_url is not None:
+            url = await self.base_url(ctx)
+            if ctx.backend_id is not None:
+                ctx.trace(f"backend {ctx.backend_id} stays: a base-url does not replace a backend-id", self.element)
+                return None
+            try:
+                split_url(url)
+            except ValueError as error:  # the URL itself may have been made of the caller's words
+                raise PolicyFailed(reason="BackendUrlInvalid", detail=str(error)) from error
+            ctx.backend_url = url
+        return None

@@ -1,0 +1,116 @@
+"""xml-to-json: turns an XML body into JSON."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from lxml import etree
+from pydantic import Field
+
+from shared.context import Context
+from shared.errors import PolicyFailed
+from shared.message import GatewayResponse
+from shared.policies.expression import Expression
+from shared.policies.policy import Policy, Section
+from shared.policies.xml_body import NotXml, accepted, is_json, is_xml, local_name, parse_xml
+
+NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
+
+
+class XmlToJson(Policy):
+    """`direct` keeps the document's form: prefixes as `prefix$name`, attributes and namespaces as `@name`, text beside
+    them as `#text`. `javascript-friendly` gives plain names without prefixes, attributes as properties, text beside
+    them as `$text`, and null for xsi:nil. Elements of the same name become an array, with
+    `always-array-child-elements` any child element does; an empty element is null; all values are strings.
+
+    A document with a document type is refused (entities could be hidden in it). Comments, processing instructions and
+    the XML declaration have no place in the JSON.
+    https://learn.microsoft.com/azure/api-management/xml-to-json-policy
+    """
+
+    element: ClassVar[str] = "xml-to-json"
+    sections: ClassVar[frozenset[Section]] = frozenset({"inbound", "outbound", "on-error"})
+
+    kind: Expression[Literal["javascript-friendly", "direct"]]
+    apply: Expression[Literal["always", "content-type-xml"]]
+    consider_accept_header: Expression[bool] = Field(default_factory=lambda: Expression(True))
+    always_array_child_elements: Expression[bool] = Field(default_factory=lambda: Expression(False))
+
+    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+        """Convert the body of the section's message. PolicyFailed when it is no XML."""
+        message = ctx.message
+        if await self.apply(ctx) == "content-type-xml" and not is_xml(message.headers.get("content-type") or ""):
+            return None
+        wanted = accepted(ctx.request.headers, is_json)
+        if wanted is None and await self.consider_accept_header(ctx):
+            return None
+        if not (data := await message.read()):
+            return None
+        reader = Reader(await self.kind(ctx) == "direct", await self.always_array_child_elements(ctx))
+        try:
+            root = parse_xml(data)
+        except NotXml as error:
+            raise PolicyFailed(detail=str(error)) from error
+        message.set_body(json.dumps({reader.name(root): reader.value(root)}, ensure_ascii=False).encode())
+        message.headers.set("content-type", wanted or "application/json")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Makes JSON values of elements."""
+
+    direct: bool
+    always_arrays: bool
+
+    def name(self, element: Any) -> str:
+        """The property name of an element."""
+        prefix = element.prefix
+        return f"{prefix}${local_name(element)}" if self.direct and prefix else local_name(element)
+
+    def value(self, element: Any) -> Any:
+        """Text, an object, or null."""
+        if not self.direct and element.get(NIL) in ("true", "1"):
+            return None
+        fields: dict[str, Any] = self._namespaces(element) if self.direct else {}
+        for name, text in element.attrib.items():
+            fields[self._attribute(element, name)] = text
+        lists: set[str] = set()
+        for child in element.iterchildren("*"):
+            self._add(fields, lists, self.name(child), self.value(child))
+        text = _own_text(element)
+        if not fields:
+            return text or None
+        if text.strip():
+            fields["#text" if self.direct else "$text"] = text if not lists else text.strip()
+        return fields
+
+    def _add(self, fields: dict[str, Any], lists: set[str], name: str, value: Any) -> None:
+        if name in lists:
+            fields[name].append(value)
+        elif name in fields:
+            fields[name] = [fields[name], value]
+            lists.add(name)
+        elif self.always_arrays:
+            fields[name] = [value]
+            lists.add(name)
+        else:
+            fields[name] = value
+
+    def _namespaces(self, element: Any) -> dict[str, Any]:
+        outer = element.getparent().nsmap if element.getparent() is not None else {}
+        declared = {prefix: uri for prefix, uri in element.nsmap.items() if outer.get(prefix) != uri}
+        return {f"@xmlns${prefix}" if prefix else "@xmlns": uri for prefix, uri in declared.items()}
+
+    def _attribute(self, element: Any, name: str) -> str:
+        qualified = etree.QName(name)
+        if not self.direct:
+            return str(qualified.localname)
+        known = (prefix for prefix, uri in element.nsmap.items() if prefix and uri == qualified.namespace)
+        prefix = next(known, "xml" if qualified.namespace else "")
+        return f"@{prefix}${qualified.localname}" if prefix else f"@{qualified.localname}"
+
+
+def _own_text(element: Any) -> str:
+    """The text between an element's children, without that inside them."""
+    return (element.text or "") + "".join(child.tail or "" for child in element)
