@@ -37,6 +37,13 @@ gateway = App(settings, local=local)
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
 
+@app.function_name("purge")
+@app.timer_trigger(schedule="0 17 * * * *", arg_name="timer", run_on_startup=False, use_monitor=False)
+async def purge(timer: func.TimerRequest) -> None:
+    """Every hour, on one instance: delete from storage what is too old to be of use."""
+    await gateway.purge()
+
+
 # The host tries functions in alphabetical order of their names: a catch-all must come last.
 @app.function_name("zz_gateway")
 @app.route(route="{*path}", methods=["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])

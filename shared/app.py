@@ -24,6 +24,7 @@ from shared.gateway.tracing import DebugTokens, Tracing
 from shared.management.server import MANAGEMENT, manage
 from shared.settings import Settings, SettingsError
 from shared.stores.account import Account
+from shared.stores.protocols import StoreError
 from shared.stores.subscriptions import TABLE as SUBSCRIPTIONS
 from shared.stores.subscriptions import KeyDigest, SubscriptionStore
 from shared.stores.traces import TABLE as TRACES
@@ -92,6 +93,15 @@ class App:
         self._use(loaded, catalog)
         for problem in loaded.problems:
             log.warning("%s", problem)
+
+    async def purge(self) -> None:
+        """Delete from storage what is too old to be of use. Failures are logged: the next run tries again."""
+        if isinstance(self.tracing.store, TableTraces):
+            try:
+                deleted = await self.tracing.store.purge()
+                log.info("purged %d request traces", deleted)
+            except StoreError as error:
+                log.warning("request traces were not purged: %s", error)
 
     async def aclose(self) -> None:
         """Close connections and credentials."""
