@@ -1,0 +1,101 @@
+"""``compile_expression``: the text of ``@(...)`` or ``@{...}`` to something that can be evaluated again and again."""
+
+from typing import Any
+
+from shared.expressions.code import FIRST_SLOT, Eval, Frame
+from shared.expressions.errors import ExpressionErrors, ExpressionFailed, Problem, as_net_exception
+from shared.expressions.run import DEFAULT_LIMITS, Limits, Run
+from shared.expressions.snapshot import Snapshot
+from shared.message import BodyNotBuffered
+
+
+class Compiled:
+    """A policy expression, checked and compiled. Calling it with a context gives its value.
+
+    Values are Python's where they match C#: ``str``, ``int`` (C# int), ``float`` (double), ``bool``, ``None``,
+    ``bytearray`` (byte[]), ``Decimal``, ``uuid.UUID``; other kinds are the classes of this room.
+    Raises ``ExpressionFailed`` with the .NET exception's type name, and ``BodyNotBuffered`` when a body must be
+    read first; nothing has happened then and the same call can be made again.
+    """
+
+    __slots__ = ("_evaluate", "_size", "limits", "mentions_request_body", "mentions_response_body", "source")
+
+    def __init__(self, source: str, evaluate: Eval, size: int, mentions: set[str], limits: Limits) -> None:
+        self.source = source
+        self.limits = limits
+        self.mentions_request_body = "IRequest" in mentions
+        self.mentions_response_body = "IResponse" in mentions
+        self._evaluate = evaluate
+        self._size = size
+
+    def __call__(self, ctx: Any) -> Any:
+        run = Run(ctx, self.limits)
+        frame: Frame = [None, run]
+        if self._size > FIRST_SLOT:
+            frame.extend([None] * (self._size - FIRST_SLOT))
+        before = self._snapshot(ctx)
+        try:
+            value = self._evaluate(frame)
+        except BodyNotBuffered:
+            if before is not None:
+                before.restore()
+            raise
+        except ExpressionFailed:
+            run.settle()
+            raise
+        except Exception as error:
+            run.settle()
+            raise as_net_exception(error) from error
+        if run.consumed is not None or run.traces is not None:
+            run.settle()
+        return value
+
+    def _snapshot(self, ctx: Any) -> Snapshot | None:
+        """What variables hold, when this evaluation may have to be undone for want of a body."""
+        unread = (self.mentions_request_body and getattr(ctx.request, "body", b"") is None) or (
+            self.mentions_response_body and ctx.response is not None and getattr(ctx.response, "body", b"") is None
+        )
+        return Snapshot(ctx.variables) if unread else None
+
+    def __repr__(self) -> str:
+        return f"Compiled({self.source!r})"
+
+
+def compile_expression(
+    source: str, *, block: bool, file: str, line: int, column: int = 1, limits: Limits = DEFAULT_LIMITS
+) -> Compiled:
+    """Check and compile the text inside ``@( ... )`` (``block=False``) or ``@{ ... }`` (``block=True``).
+
+    ``file``, ``line`` and ``column`` say where the text begins. Raises ``ExpressionErrors`` with all problems.
+    The language is the C# of API Management's policy expressions:
+    https://learn.microsoft.com/azure/api-management/api-management-policy-expressions
+    """
+    from shared.expressions.compiler import Compiler
+    from shared.expressions.endings import can_end
+    from shared.expressions.statements import block_of
+    from shared.expressions.syntax import Source
+
+    parsed = Source(source, block=block, file=file, line=line, column=column)
+    compiler = Compiler(parsed.text, parsed.locate)
+    try:
+        if block:
+            statement = block_of(compiler, [one for one in parsed.root.named_children if one.type != "comment"])
+            if can_end(compiler, parsed.root):
+                compiler.fail(parsed.root, "not all code paths return a value")
+            evaluate = _returned(statement)
+        else:
+            evaluate = compiler.expression(parsed.root).run
+    except RecursionError:
+        problem = Problem(line, column, "the expression is nested too deeply")
+        raise ExpressionErrors(file, [problem]) from None
+    if compiler.problems:
+        raise ExpressionErrors(file, sorted(compiler.problems))
+    return Compiled(source, evaluate, compiler.scope.environment.size, compiler.mentions, limits)
+
+
+def _returned(statement: Any) -> Eval:
+    def run(frame: Frame) -> Any:
+        signal = statement(frame)
+        return signal[0] if type(signal) is tuple else None
+
+    return run

@@ -1,0 +1,421 @@
+"""JSON values as expressions change them: JObject, JArray, JProperty and JValue, wrapped only where looked at.
+
+A parsed document stays plain Python (dict, list, str, int ...); a token is made around a part of it when an
+expression reaches that part, so reading one field of a large body costs the parse and one token.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, ClassVar
+
+from shared.expressions.dates import DateTime, DateTimeOffset, TimeSpan, json_date
+from shared.expressions.enums import Enum, JTokenType
+from shared.expressions.errors import ExpressionFailed, out_of_range
+from shared.expressions.formats import text
+from shared.expressions.lists import Pair
+from shared.expressions.numbers import INT_MAX, INT_MIN, Long
+
+_MISSING = object()
+INDENT = 2
+
+
+class JToken:
+    """Base of all JSON values. ``parent`` is the JObject, JArray or JProperty that holds this one."""
+
+    __slots__ = ("parent",)
+    type_name: ClassVar[str] = "None"
+    parent: "JToken | None"
+
+    def child(self, key: Any) -> "JToken | None":
+        message = f"Cannot access child value on Newtonsoft.Json.Linq.{type(self).__name__}."
+        raise ExpressionFailed("InvalidOperationException", message)
+
+    def set_child(self, key: Any, value: Any) -> None:
+        message = f"Cannot set child value on Newtonsoft.Json.Linq.{type(self).__name__}."
+        raise ExpressionFailed("InvalidOperationException", message)
+
+    def children(self) -> "list[JToken]":
+        return []
+
+    def replace_child(self, old: "JToken", new: "JToken | None") -> None:
+        raise ExpressionFailed("InvalidOperationException", "The parent is missing.")
+
+    def plain(self) -> Any:
+        """The value as plain Python, ready for the JSON writer."""
+        raise NotImplementedError
+
+    def as_string(self) -> str | None:
+        raise ExpressionFailed("ArgumentException", f"Can not convert {self.type_name} to String.")
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.children())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return write(self, indented=True)
+
+    def path(self) -> str:
+        if self.parent is None:
+            return ""
+        above, step = self.parent.path(), self.parent.step_to(self)
+        return f"{above}.{step}" if above and not step.startswith("[") else above + step
+
+    def step_to(self, token: "JToken") -> str:
+        return ""
+
+
+class JValue(JToken):
+    """A leaf: text, number, bool, null or date. ``source`` is the JSON text a date was read from."""
+
+    __slots__ = ("Value", "source")
+    is_json_value: ClassVar[bool] = True
+
+    def __init__(self, value: Any = None, source: str | None = None) -> None:
+        self.parent = None
+        self.Value = value
+        self.source = source
+
+    @property
+    def type_name(self) -> str:  # type: ignore[override]
+        value = self.Value
+        match value:
+            case None:
+                return "Null"
+            case bool():
+                return "Boolean"
+            case str():
+                return "String"
+            case int():
+                return "Integer"
+            case DateTime() | DateTimeOffset():
+                return "Date"
+            case TimeSpan():
+                return "TimeSpan"
+            case bytes() | bytearray():
+                return "Bytes"
+        return "Guid" if hasattr(value, "hex") and not isinstance(value, float) else "Float"
+
+    def plain(self) -> Any:
+        value = self.Value
+        if self.source is not None:
+            return self.source
+        if value is None or isinstance(value, bool | float):
+            return value
+        if isinstance(value, str):
+            return str(value)
+        if isinstance(value, int):
+            return int(value)
+        return plain_of(value)
+
+    def as_string(self) -> str | None:
+        return None if self.Value is None else text(self.Value)
+
+    def __str__(self) -> str:
+        return text(self.Value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JValue) and self.Value == other.Value
+
+    def __hash__(self) -> int:
+        return hash(self.Value)
+
+
+class JContainer(JToken):
+    """What object, array and property share."""
+
+    __slots__ = ()
+
+    def adopt(self, value: Any) -> JToken:
+        """The value as a token that belongs here; a token that has a place elsewhere is copied, as .NET does."""
+        token = token_of(value)
+        if token.parent is not None:
+            token = clone(token)
+        token.parent = self
+        return token
+
+
+class JObject(JContainer):
+    """A JSON object."""
+
+    __slots__ = ("members",)
+    type_name = "Object"
+
+    def __init__(self, members: dict[str, Any] | None = None) -> None:
+        self.parent = None
+        self.members: dict[str, Any] = {} if members is None else members
+
+    def child(self, key: Any) -> JToken | None:
+        if not isinstance(key, str):
+            message = f"Accessed JObject values with invalid key value: {_shown(key)}. Object property name expected."
+            raise ExpressionFailed("ArgumentException", message)
+        value = self.members.get(key, _MISSING)
+        if value is _MISSING:
+            return None
+        if isinstance(value, JToken):
+            return value
+        token = self.members[key] = wrapped(value, self)
+        return token
+
+    def set_child(self, key: Any, value: Any) -> None:
+        if not isinstance(key, str):
+            message = f"Set JObject values with invalid key value: {_shown(key)}. Object property name expected."
+            raise ExpressionFailed("ArgumentException", message)
+        self.members[str(key)] = self.adopt(value)
+
+    def add(self, name: str, value: Any) -> None:
+        if name in self.members:
+            message = (
+                f"Can not add property {name} to Newtonsoft.Json.Linq.JObject. "
+                "Property with the same name already exists on object."
+            )
+            raise ExpressionFailed("ArgumentException", message)
+        self.set_child(name, value)
+
+    def property(self, name: str) -> "JProperty | None":
+        return JProperty(name, owner=self) if name in self.members else None
+
+    def children(self) -> list[JToken]:
+        return [JProperty(name, owner=self) for name in self.members]
+
+    def values(self) -> list[JToken]:
+        return [token for name in list(self.members) if (token := self.child(name)) is not None]
+
+    def replace_child(self, old: JToken, new: JToken | None) -> None:
+        name = self.name_of(old)
+        if new is None:
+            del self.members[name]
+        else:
+            self.set_child(name, new)
+
+    def name_of(self, token: JToken) -> str:
+        return next((name for name, value in self.members.items() if value is token), "")
+
+    def step_to(self, token: JToken) -> str:
+        name = self.name_of(token)
+        return name if name.replace("_", "a").isalnum() else f"['{name}']"
+
+    def plain(self) -> Any:
+        return {name: plain(value) for name, value in self.members.items()}
+
+
+class JArray(JContainer):
+    """A JSON array."""
+
+    __slots__ = ("items",)
+    type_name = "Array"
+
+    def __init__(self, items: list[Any] | None = None) -> None:
+        self.parent = None
+        self.items: list[Any] = [] if items is None else items
+
+    def child(self, key: Any) -> JToken | None:
+        if isinstance(key, bool) or not isinstance(key, int):
+            message = f"Accessed JArray values with invalid key value: {_shown(key)}. Int32 array index expected."
+            raise ExpressionFailed("ArgumentException", message)
+        if not 0 <= key < len(self.items):
+            raise out_of_range("index")
+        value = self.items[key]
+        if isinstance(value, JToken):
+            return value
+        token = self.items[key] = wrapped(value, self)
+        return token
+
+    def set_child(self, key: Any, value: Any) -> None:
+        if isinstance(key, bool) or not isinstance(key, int):
+            message = f"Set JArray values with invalid key value: {_shown(key)}. Int32 array index expected."
+            raise ExpressionFailed("ArgumentException", message)
+        if not 0 <= key < len(self.items):
+            raise out_of_range("index")
+        self.items[key] = self.adopt(value)
+
+    def children(self) -> list[JToken]:
+        for i, value in enumerate(self.items):
+            if not isinstance(value, JToken):
+                self.items[i] = wrapped(value, self)
+        return list(self.items)
+
+    def place_of(self, token: Any) -> int:
+        exact = next((i for i, value in enumerate(self.items) if value is token), -1)
+        if exact >= 0 or isinstance(token, JObject | JArray):
+            return exact
+        wanted = plain(token_of(token))
+        return next((i for i, value in enumerate(self.items) if plain(value) == wanted), -1)
+
+    def replace_child(self, old: JToken, new: JToken | None) -> None:
+        at = self.place_of(old)
+        if new is None:
+            del self.items[at]
+        else:
+            self.items[at] = self.adopt(new)
+
+    def step_to(self, token: JToken) -> str:
+        return f"[{self.place_of(token)}]"
+
+    def plain(self) -> Any:
+        return [plain(value) for value in self.items]
+
+
+class JProperty(JContainer):
+    """A name and a value: a view into the object that holds it, or standing alone until added to one."""
+
+    __slots__ = ("Name", "_value")
+    type_name = "Property"
+    is_json_property: ClassVar[bool] = True
+
+    def __init__(self, name: str, value: Any = None, owner: JObject | None = None) -> None:
+        self.Name = name
+        self.parent = owner
+        self._value: JToken | None = None if owner is not None else self.adopt(value)
+
+    @property
+    def owner(self) -> JObject | None:
+        return self.parent if isinstance(self.parent, JObject) else None
+
+    @property
+    def Value(self) -> JToken | None:
+        return self.owner.child(self.Name) if self.owner is not None else self._value
+
+    def set_value(self, value: Any) -> None:
+        if self.owner is not None:
+            self.owner.set_child(self.Name, value)
+        else:
+            self._value = self.adopt(value)
+
+    def children(self) -> list[JToken]:
+        return [value] if (value := self.Value) is not None else []
+
+    def replace_child(self, old: JToken, new: JToken | None) -> None:
+        self.set_value(new)
+
+    def path(self) -> str:
+        value = self.Value
+        return value.path() if self.owner is not None and value is not None else self.Name
+
+    def plain(self) -> Any:
+        return {self.Name: plain(self.Value)}
+
+    def __str__(self) -> str:
+        return f"{json.dumps(self.Name, ensure_ascii=False)}: {json.dumps(plain(self.Value), ensure_ascii=False, indent=INDENT)}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JProperty) and self.Name == other.Name and self.parent is other.parent
+
+    def __hash__(self) -> int:
+        return hash(self.Name)
+
+
+def _shown(key: Any) -> str:
+    return f'"{key}"' if isinstance(key, str) else text(key)
+
+
+def wrapped(value: Any, parent: JToken | None = None) -> JToken:
+    """A token around plain parsed JSON; the plain value becomes the token's storage."""
+    token: JToken
+    if isinstance(value, dict):
+        token = JObject(value)
+    elif isinstance(value, list):
+        token = JArray(value)
+    elif isinstance(value, str):
+        date = json_date(value)
+        token = JValue(value) if date is None else JValue(date, value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        token = JValue(Long(value))
+    else:
+        token = JValue(value)
+    token.parent = parent
+    return token
+
+
+def token_of(value: Any) -> JToken:
+    """The token for a value given to JSON: tokens as they are, C# values as ``JToken.FromObject`` makes them."""
+    if isinstance(value, JToken):
+        return value
+    if value is None or isinstance(value, str | int | float | bytes | bytearray | DateTime | DateTimeOffset | TimeSpan):
+        return JValue(value)
+    made = plain_of(value)
+    return wrapped(made) if isinstance(made, dict | list) else JValue(value)
+
+
+def plain_of(value: Any) -> Any:
+    """Plain JSON of a C# value that is not a token: collections, anonymous objects, dates, guids, enums."""
+    match value:
+        case None | bool() | str() | float():
+            return value
+        case int():
+            return int(value)
+        case JToken():
+            return value.plain()
+        case bytes() | bytearray():
+            import base64
+
+            return base64.b64encode(value).decode()
+        case DateTime() | DateTimeOffset():
+            return value.json_text()
+        case Enum():
+            return value.number
+    return _plain_object(value)
+
+
+def _plain_object(value: Any) -> Any:
+    fields = getattr(value, "fields", None)
+    if isinstance(fields, dict):
+        return {name: plain_of(field) for name, field in fields.items()}
+    if isinstance(value, Pair):
+        return {"Key": plain_of(value.Key), "Value": plain_of(value.Value)}
+    items = getattr(value, "items", None)
+    if type(value).__name__ == "NetTuple" and isinstance(items, list):
+        return {f"Item{i}": plain_of(item) for i, item in enumerate(items, 1)}
+    if type(value).__name__ == "NetDictionary":
+        return {text(pair.Key): plain_of(pair.Value) for pair in value}
+    if hasattr(value, "__iter__"):
+        return [plain_of(item) for item in value]
+    if type(value).__name__ == "Decimal":
+        return int(value) if value == int(value) and value.as_tuple().exponent >= 0 else float(value)
+    return text(value)
+
+
+def plain(value: Any) -> Any:
+    """Plain JSON of a part of a document, token or not."""
+    if isinstance(value, JToken):
+        return value.plain()
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list) else value
+
+
+def clone(token: JToken) -> JToken:
+    """A deep copy without a parent."""
+    if isinstance(token, JValue):
+        return JValue(token.Value, token.source)
+    if isinstance(token, JProperty):
+        return JProperty(token.Name, clone(value) if (value := token.Value) is not None else None)
+    if isinstance(token, JObject):
+        return JObject(plain(token))
+    return JArray(plain(token))
+
+
+def write(value: Any, *, indented: bool = False) -> str:
+    """JSON text as Newtonsoft writes it: compact, or with two spaces of indentation."""
+    content = plain(value) if isinstance(value, JToken) else plain_of(value)
+    if indented:
+        return json.dumps(content, ensure_ascii=False, indent=INDENT)
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def array_of(values: Iterable[Any]) -> JArray:
+    """A JArray whose items are adopted one by one."""
+    made = JArray()
+    for value in values:
+        made.items.append(made.adopt(value))
+    return made
+
+
+def integer(value: int) -> int:
+    """A JSON number as the C# kind a literal of that size has."""
+    return value if INT_MIN <= value <= INT_MAX else Long(value)
+
+
+def type_of(token: JToken) -> Enum:
+    return JTokenType.parse(token.type_name)

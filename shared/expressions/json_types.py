@@ -1,0 +1,553 @@
+"""The C# side of JSON: reading text, members of the token types, conversions, JsonConvert."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from shared.expressions.enums import Enum, number_of
+from shared.expressions.errors import ExpressionFailed, argument_null
+from shared.expressions.formats import formatted, text
+from shared.expressions.json_path import select, values_of
+from shared.expressions.json_tokens import (
+    JArray,
+    JContainer,
+    JObject,
+    JProperty,
+    JToken,
+    JValue,
+    array_of,
+    clone,
+    plain,
+    token_of,
+    type_of,
+    wrapped,
+    write,
+)
+from shared.expressions.linq import ENUMERABLE, walk
+from shared.expressions.lists import Anonymous, NetArray, NetDictionary, NetList, Pair
+from shared.expressions.nettypes import NetType, TypeRef, returning
+from shared.expressions.run import Run
+
+Types = tuple[TypeRef, ...]
+
+
+def read_json(source: Any) -> Any:
+    """JSON text as plain Python; ``JsonReaderException`` with the place where it goes wrong."""
+    if source is None:
+        raise argument_null("value")
+    content = text(source).lstrip("\ufeff")
+    try:
+        return json.loads(content, strict=False)
+    except json.JSONDecodeError as error:
+        raise _reader_error(content, error) from None
+    except RecursionError:
+        raise ExpressionFailed("JsonReaderException", "The reader's MaxDepth of 64 has been exceeded.") from None
+    except ValueError as error:
+        raise ExpressionFailed("JsonReaderException", f"JSON integer is too large to parse. ({error})") from None
+
+
+def _reader_error(content: str, error: json.JSONDecodeError) -> ExpressionFailed:
+    place = f"Path '', line {error.lineno}, position {max(error.colno - 1, 0)}."
+    if not content.strip():
+        message = "Error reading JToken from JsonReader. Path '', line 0, position 0."
+    elif error.pos >= len(content.rstrip()):
+        message = f"Unexpected end of content while loading JSON. {place}"
+    elif error.msg == "Extra data":
+        message = f"Additional text encountered after finished reading JSON content: {content[error.pos]}. {place}"
+    else:
+        message = f"Unexpected character encountered while parsing value: {content[error.pos]}. {place}"
+    return ExpressionFailed("JsonReaderException", message)
+
+
+def parse(source: Any, kind: str) -> JToken:
+    """``JObject.Parse`` and its siblings: the token, of that kind only."""
+    token = wrapped(read_json(source))
+    if kind == "JObject" and not isinstance(token, JObject):
+        found = "StartArray" if isinstance(token, JArray) else token.type_name
+        message = f"Error reading JObject from JsonReader. Current JsonReader item is not an object: {found}. Path '', line 1, position 1."
+        raise ExpressionFailed("JsonReaderException", message)
+    if kind == "JArray" and not isinstance(token, JArray):
+        found = "StartObject" if isinstance(token, JObject) else token.type_name
+        message = f"Error reading JArray from JsonReader. Current JsonReader item is not an array: {found}. Path '', line 1, position 1."
+        raise ExpressionFailed("JsonReaderException", message)
+    return token
+
+
+def _parser(kind: str) -> Callable[..., JToken]:
+    return lambda json, settings=None: parse(json, kind)
+
+
+def _from_object(kind: type[JToken]) -> Callable[..., JToken]:
+    def make(value: Any, serializer: Any = None) -> JToken:
+        if value is None:
+            raise argument_null("o")
+        token = clone(value) if isinstance(value, JToken) else token_of(value)
+        if not isinstance(token, kind):
+            message = f"Object serialized to {token.type_name}. {kind.__name__} instance expected."
+            raise ExpressionFailed("ArgumentException", message)
+        return token
+
+    return make
+
+
+def convert(target: TypeRef, value: Any) -> Any:
+    """``token.Value<T>()`` and ``token.ToObject<T>()``: the token itself, or the C# value it stands for."""
+    if value is None:
+        return target.default()
+    if not isinstance(value, JToken):
+        return target.cast(value)
+    name = target.net.name
+    if isinstance(value, JProperty):
+        return convert(target, value.Value)
+    if target.holds(value) and name != "IEnumerable":
+        return value
+    if isinstance(value, JValue) and value.Value is None:
+        return target.default()
+    if name in ("List", "Array", "IEnumerable", "HashSet"):
+        return _collection(target, value)
+    if name == "Dictionary":
+        return _dictionary(target, value)
+    if name in ("object", "dynamic"):
+        return value.Value if isinstance(value, JValue) else value
+    if not isinstance(value, JValue):
+        message = f"Cannot cast {_class_name(value)} to Newtonsoft.Json.Linq.JToken."
+        raise ExpressionFailed("InvalidCastException", message)
+    return target.cast(value)
+
+
+def _class_name(value: JToken) -> str:
+    return f"Newtonsoft.Json.Linq.{type(value).__name__}"
+
+
+def _collection(target: TypeRef, value: JToken) -> Any:
+    if not isinstance(value, JArray):
+        message = f"Cannot deserialize the current JSON {value.type_name.lower()} into type '{target.full_name}'."
+        raise ExpressionFailed("JsonSerializationException", message)
+    element = target.arguments[0] if target.arguments else None
+    items = [convert(element, item) if element else item for item in value.children()]
+    if target.net.name == "HashSet":
+        return target.net.construct(None, target.arguments, items) if target.net.construct else items
+    return NetArray(items, element) if target.net.name == "Array" else NetList(items, element)
+
+
+def _dictionary(target: TypeRef, value: JToken) -> NetDictionary:
+    if not isinstance(value, JObject):
+        message = f"Cannot deserialize the current JSON {value.type_name.lower()} into type '{target.full_name}'."
+        raise ExpressionFailed("JsonSerializationException", message)
+    made = NetDictionary(None, *target.arguments[:2])
+    for name in list(value.members):
+        child = value.child(name)
+        made[name] = convert(target.arguments[1], child) if len(target.arguments) > 1 else child
+    return made
+
+
+def _value(types: Types, token: JToken, *key: Any) -> Any:
+    found = token.child(key[0]) if key else token
+    return convert(types[0], found)
+
+
+def _values(run: Run, types: Types, token: JToken) -> Any:
+    target = types[0] if types else None
+    return NetList([convert(target, one) if target else one for one in values_of(token)])
+
+
+def _select_token(token: JToken, path: str, errorWhenNoMatch: Any = False) -> JToken | None:
+    found = list(select(token, path))
+    if len(found) > 1:
+        raise ExpressionFailed("JsonException", "Path returned multiple tokens.")
+    if not found and errorWhenNoMatch is True:
+        raise ExpressionFailed("JsonException", f"Property '{path}' does not exist on {type(token).__name__}.")
+    return found[0] if found else None
+
+
+def _descendants(run: Run, token: JToken, *, own: bool = False) -> NetList:
+    found: list[JToken] = [token] if own else []
+    pending = token.children()[::-1]
+    while pending:
+        run.step()
+        one = pending.pop()
+        found.append(one)
+        pending.extend(reversed(one.children()))
+    return NetList(found)
+
+
+def _to_string(token: JToken, formatting: Any = None, *converters: Any) -> str:
+    if isinstance(token, JValue) and not isinstance(formatting, Enum):
+        return formatted(token.Value, formatting) if isinstance(formatting, str) else str(token)
+    if isinstance(formatting, Enum):
+        if isinstance(token, JProperty):
+            return f"{write(token.Name)}:{write(token.Value, indented=number_of(formatting) == 1)}"
+        return write(token, indented=number_of(formatting) == 1)
+    return str(token)
+
+
+def _remove(token: JToken, *name: Any) -> Any:
+    if not name:
+        return _detach(token, None)
+    if isinstance(token, JObject):
+        return token.members.pop(name[0], token) is not token
+    if isinstance(token, JArray):
+        at = token.place_of(name[0])
+        if at >= 0:
+            del token.items[at]
+        return at >= 0
+    return token.child(name[0])
+
+
+def _detach(token: JToken, new: Any) -> None:
+    """``Remove()`` and ``Replace(value)``: change the place that holds this token."""
+    if isinstance(token, JProperty):
+        owner = token.owner
+        if owner is None:
+            raise ExpressionFailed("InvalidOperationException", "The parent is missing.")
+        if isinstance(new, JProperty):
+            owner.members = {
+                (new.Name if name == token.Name else name): (new.Value if name == token.Name else value)
+                for name, value in owner.members.items()
+            }
+        else:
+            owner.members.pop(token.Name, None)
+        return
+    if token.parent is None:
+        raise ExpressionFailed("InvalidOperationException", "The parent is missing.")
+    token.parent.replace_child(token, None if new is None else token_of(new))
+
+
+def _replace(token: JToken, value: Any) -> None:
+    _detach(token, value if value is not None else JValue(None))
+
+
+def _add(token: JToken, *arguments: Any) -> None:
+    if isinstance(token, JArray):
+        token.items.append(token.adopt(arguments[0]))
+    elif isinstance(token, JObject) and len(arguments) == 2:
+        token.add(arguments[0], arguments[1])
+    elif isinstance(token, JObject) and isinstance(arguments[0], JProperty):
+        token.add(arguments[0].Name, arguments[0].Value)
+    elif isinstance(token, JObject) and isinstance(arguments[0], Pair):
+        token.add(arguments[0].Key, arguments[0].Value)
+    elif isinstance(token, JObject) and (isinstance(arguments[0], JObject) or hasattr(arguments[0], "__iter__")):
+        for one in arguments[0]:
+            _add(token, one)
+    else:
+        added = token_of(arguments[0])
+        message = f"Can not add {_class_name(added)} to {_class_name(token)}."
+        raise ExpressionFailed("ArgumentException", message)
+
+
+def _insert(token: JArray, index: int, value: Any) -> None:
+    if not 0 <= index <= len(token.items):
+        raise ExpressionFailed("ArgumentOutOfRangeException", "Index must be within the bounds of the List.")
+    token.items.insert(index, token.adopt(value))
+
+
+def _add_first(token: JToken, value: Any) -> None:
+    if isinstance(token, JArray):
+        token.items.insert(0, token.adopt(value))
+    elif isinstance(token, JObject) and isinstance(value, JProperty):
+        rest = dict(token.members)
+        token.members.clear()
+        _add(token, value)
+        token.members.update(rest)
+    else:
+        raise ExpressionFailed("ArgumentException", f"Can not add to {_class_name(token)}.")
+
+
+def _beside(offset: int) -> Callable[[JToken, Any], None]:
+    def add(token: JToken, value: Any) -> None:
+        if not isinstance(token.parent, JArray):
+            raise ExpressionFailed("InvalidOperationException", "The parent is missing.")
+        _insert(token.parent, token.parent.place_of(token) + offset, value)
+
+    return add
+
+
+def _get_value(token: JObject, name: str, comparison: Any = None) -> JToken | None:
+    exact = token.child(name)
+    if exact is not None or comparison is None or number_of(comparison) not in (1, 3, 5):
+        return exact
+    match = next((one for one in token.members if one.lower() == name.lower()), None)
+    return token.child(match) if match is not None else None
+
+
+def _try_get_value(token: JObject, name: str, comparison: Any = None) -> tuple[bool, JToken | None]:
+    found = _get_value(token, name, comparison)
+    return found is not None, found
+
+
+def _merge(token: JContainer, content: Any, settings: Any = None) -> None:
+    handling = number_of(settings.get("MergeArrayHandling")) if settings is not None else 0
+    merge_null = number_of(settings.get("MergeNullValueHandling")) == 1 if settings is not None else False
+    _merge_into(token, token_of(content), handling, merge_null)
+
+
+def _merge_into(token: JToken, other: JToken, handling: int, merge_null: bool) -> None:
+    if isinstance(token, JArray) and isinstance(other, JArray):
+        if handling == 2:
+            token.items.clear()
+        known = [plain(item) for item in token.items]
+        token.items += [token.adopt(item) for item in other.children() if handling != 1 or plain(item) not in known]
+    elif isinstance(token, JObject) and isinstance(other, JObject):
+        for name in list(other.members):
+            mine, theirs = token.child(name), other.child(name)
+            if isinstance(mine, JContainer) and type(mine) is type(theirs):
+                _merge_into(mine, theirs, handling, merge_null)
+            elif mine is None or merge_null or not (isinstance(theirs, JValue) and theirs.Value is None):
+                token.set_child(name, theirs)
+
+
+def _parent(token: JToken) -> JToken | None:
+    parent = token.parent
+    if isinstance(parent, JObject) and not isinstance(token, JProperty):
+        return JProperty(parent.name_of(token), owner=parent)
+    return parent
+
+
+def _sibling(offset: int) -> Callable[[JToken], JToken | None]:
+    def find(token: JToken) -> JToken | None:
+        siblings = token.parent.children() if token.parent is not None else []
+        at = next((i for i, one in enumerate(siblings) if one is token or one == token), None)
+        return siblings[at + offset] if at is not None and 0 <= at + offset < len(siblings) else None
+
+    return find
+
+
+def _root(token: JToken) -> JToken:
+    while token.parent is not None:
+        token = token.parent
+    return token
+
+
+def _end(at: int) -> Callable[[JToken], JToken | None]:
+    return lambda token: children[at] if (children := token.children()) else None
+
+
+def _ancestors(token: JToken) -> NetList:
+    found = []
+    current = _parent(token)
+    while current is not None:
+        found.append(current)
+        current = _parent(current)
+    return NetList(found)
+
+
+def _count(token: JToken) -> int:
+    return len(token.members) if isinstance(token, JObject) else len(token.children())
+
+
+def _to_object(types: Types, token: JToken, *settings: Any) -> Any:
+    return convert(types[0], token) if types else token
+
+
+TOKEN = NetType(
+    "JToken",
+    (JToken,),
+    full_name="Newtonsoft.Json.Linq.JToken",
+    aliases=("JContainer", "IJEnumerable"),
+    base=ENUMERABLE,
+    properties=returning("JTokenType", Type=type_of)
+    | returning("bool", HasValues=lambda token: bool(token.children()))
+    | returning("string", Path=lambda token: token.path())
+    | returning(
+        "JToken", Parent=_parent, Next=_sibling(1), Previous=_sibling(-1), Root=_root, First=_end(0), Last=_end(-1)
+    ),
+    methods=returning(None, Value=_value, Values=_values, ToObject=_to_object)
+    | returning("JToken", SelectToken=_select_token, DeepClone=clone)
+    | returning("IEnumerable", SelectTokens=lambda token, path, error=False: NetList(select(token, path)))
+    | returning("string", ToString=_to_string)
+    | returning(
+        None,
+        Children=lambda run, types, token: NetList(
+            [one for one in token.children() if not types or types[0].holds(one)]
+        ),
+        Remove=_remove,
+        Replace=_replace,
+        AddAfterSelf=_beside(1),
+        AddBeforeSelf=_beside(0),
+        Ancestors=_ancestors,
+        Add=_add,
+        AddFirst=_add_first,
+        Merge=_merge,
+        ReplaceAll=lambda token, *content: _replace_all(token, content),
+        RemoveAll=lambda token: _replace_all(token, ()),
+        WriteTo=lambda token, *writer: None,
+    )
+    | returning(
+        "IEnumerable",
+        Descendants=_descendants,
+        DescendantsAndSelf=lambda run, token: _descendants(run, token, own=True),
+        AncestorsAndSelf=lambda token: NetList([token, *_ancestors(token)]),
+    ),
+    statics=returning("JToken", Parse=_parser("JToken"), FromObject=_from_object(JToken))
+    | returning("bool", DeepEquals=lambda a, b: (a is None) == (b is None) and plain(a) == plain(b)),
+)
+
+
+def _replace_all(token: JToken, content: tuple[Any, ...]) -> None:
+    if isinstance(token, JObject):
+        token.members.clear()
+    elif isinstance(token, JArray):
+        token.items.clear()
+    for one in content:
+        _add(token, one)
+
+
+def _new_object(run: Run, types: Types, *content: Any) -> JObject:
+    made = JObject()
+    for one in content:
+        if isinstance(one, JObject):
+            return JObject(plain(one))
+        for part in [one] if isinstance(one, JProperty | Pair) else walk(run, one):
+            _add(made, part)
+    return made
+
+
+def _new_array(run: Run, types: Types, *content: Any) -> JArray:
+    if len(content) == 1 and isinstance(content[0], JArray):
+        return array_of(map(clone, content[0].children()))
+    items: list[Any] = []
+    for one in content:
+        spread = hasattr(type(one), "__iter__") and not isinstance(one, str | JToken | bytes | bytearray | Anonymous)
+        items.extend(walk(run, one) if spread else [one])
+    return array_of(items)
+
+
+def _new_property(run: Run, types: Types, name: str, *content: Any) -> JProperty:
+    if name is None:
+        raise argument_null("name")
+    value = content[0] if len(content) == 1 else _new_array(run, types, *content) if content else None
+    if (
+        len(content) == 1
+        and not isinstance(value, str | JToken)
+        and hasattr(type(value), "__iter__")
+        and not isinstance(value, NetDictionary)
+    ):
+        value = _new_array(run, types, value)
+    return JProperty(name, value)
+
+
+OBJECT = NetType(
+    "JObject",
+    (JObject,),
+    full_name="Newtonsoft.Json.Linq.JObject",
+    base=TOKEN,
+    dynamic=True,
+    construct=_new_object,
+    properties=returning("int", Count=_count),
+    methods=returning(
+        "bool",
+        ContainsKey=lambda token, name: name in token.members,
+        TryGetValue=_try_get_value,
+        Remove=_remove,
+    )
+    | returning("JToken", GetValue=_get_value)
+    | returning("JProperty", Property=lambda token, name, comparison=None: token.property(name))
+    | returning(
+        "IEnumerable",
+        Properties=lambda token: NetList(token.children()),
+        PropertyValues=lambda token: NetList(token.values()),
+    ),
+    statics=returning("JObject", Parse=_parser("JObject"), FromObject=_from_object(JObject)),
+)
+ARRAY = NetType(
+    "JArray",
+    (JArray,),
+    full_name="Newtonsoft.Json.Linq.JArray",
+    base=TOKEN,
+    construct=_new_array,
+    properties=returning("int", Count=_count),
+    methods=returning(
+        None,
+        Insert=_insert,
+        RemoveAt=lambda token, index: token.child(index) and token.items.pop(index) and None,
+        Clear=lambda token: token.items.clear(),
+    )
+    | returning("bool", Contains=lambda token, item: token.place_of(item) >= 0)
+    | returning("int", IndexOf=lambda token, item: token.place_of(item)),
+    statics=returning("JArray", Parse=_parser("JArray"), FromObject=_from_object(JArray)),
+)
+VALUE = NetType(
+    "JValue",
+    (JValue,),
+    full_name="Newtonsoft.Json.Linq.JValue",
+    base=TOKEN,
+    construct=lambda types, value=None: JValue(value.Value if isinstance(value, JValue) else value),
+    properties=returning(None, Value=lambda token: token.Value),
+    statics=returning("JValue", CreateString=JValue, CreateNull=JValue, CreateUndefined=JValue),
+    settable={"Value": lambda token, value: setattr(token, "Value", value)},
+)
+PROPERTY = NetType(
+    "JProperty",
+    (JProperty,),
+    full_name="Newtonsoft.Json.Linq.JProperty",
+    base=TOKEN,
+    construct=_new_property,
+    properties=returning("string", Name=lambda token: token.Name, Key=lambda token: token.Name)
+    | returning("JToken", Value=lambda token: token.Value),
+    settable={"Value": lambda token, value: token.set_value(value)},
+)
+
+
+def _serialize(value: Any, *arguments: Any) -> str:
+    indented = any(isinstance(one, Enum) and str(one) == "Indented" for one in arguments)
+    return write(value, indented=indented)
+
+
+def _deserialize(types: Types, value: Any, *settings: Any) -> Any:
+    if value is None:
+        raise argument_null("value")
+    if not text(value).strip():
+        return types[0].default() if types else None
+    token = wrapped(read_json(value))
+    return convert(types[0], token) if types else token
+
+
+def _deserialize_anonymous(value: Any, shape: Any, *settings: Any) -> Any:
+    return _shaped(wrapped(read_json(value)), shape)
+
+
+def _shaped(token: JToken | None, shape: Any) -> Any:
+    """The token read into the shape of an anonymous object, by name without case."""
+    if isinstance(shape, Anonymous) and isinstance(token, JObject):
+        return Anonymous({name: _shaped(_get_value(token, name, 5), sample) for name, sample in shape.fields.items()})
+    if isinstance(token, JValue):
+        return int(token.Value) if type(shape) is int and isinstance(token.Value, int) else token.Value
+    if isinstance(token, JArray) and isinstance(shape, list):
+        return NetArray([_shaped(one, shape[0] if shape else None) for one in token.children()])
+    return token
+
+
+JSON_CONVERT = NetType(
+    "JsonConvert",
+    statics=returning("string", SerializeObject=_serialize, ToString=write)
+    | returning(None, DeserializeObject=_deserialize, DeserializeAnonymousType=_deserialize_anonymous),
+    constants=returning("string", Null=lambda: "null"),
+)
+
+
+class Settings:
+    """``JsonSerializerSettings`` and ``JsonMergeSettings``: named options, set by an initialiser."""
+
+    __slots__ = ("options",)
+
+    def __init__(self) -> None:
+        self.options: dict[str, Any] = {}
+
+    def get(self, name: str) -> Any:
+        return self.options.get(name)
+
+
+def _option(name: str) -> Callable[[Any, Any], None]:
+    return lambda settings, value: settings.options.__setitem__(name, value)
+
+
+_OPTIONS = ("DateParseHandling", "NullValueHandling", "MergeArrayHandling", "MergeNullValueHandling", "Formatting")
+SETTINGS = NetType(
+    "JsonSerializerSettings",
+    (Settings,),
+    aliases=("JsonMergeSettings", "JsonLoadSettings"),
+    construct=lambda types: Settings(),
+    properties={name: (None, lambda settings, name=name: settings.get(name)) for name in _OPTIONS},
+    settable={name: _option(name) for name in _OPTIONS},
+)
+JSON_TYPES = (TOKEN, OBJECT, ARRAY, VALUE, PROPERTY, JSON_CONVERT, SETTINGS)

@@ -1,0 +1,97 @@
+"""One evaluation of an expression: its context, its budget, and the effects it leaves until it has ended."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from shared.expressions.errors import LimitExceeded
+
+_STEPS_BETWEEN_CLOCK_READS = 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one evaluation may use before it ends in ``PolicyExpressionLimitExceeded``."""
+
+    steps: int = 1_000_000
+    """Loop rounds, calls of lambdas and functions, and elements that sequences hand out."""
+    size: int = 64 * 1024 * 1024
+    """Characters, bytes and elements made in all."""
+    depth: int = 100
+    """Calls of C# functions within each other."""
+    seconds: float = 5.0
+
+
+DEFAULT_LIMITS = Limits()
+
+
+class Run:
+    """The state of one evaluation; every closure reaches it through its frame."""
+
+    __slots__ = ("consumed", "ctx", "deadline", "depth", "limits", "next_check", "size", "steps", "traces")
+
+    def __init__(self, ctx: Any, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.ctx = ctx
+        self.limits = limits
+        self.steps = 0
+        self.next_check = 0
+        self.size = 0
+        self.depth = 0
+        self.deadline = 0.0
+        self.traces: list[tuple[Any, ...]] | None = None
+        self.consumed: list[Any] | None = None
+
+    def step(self) -> None:
+        """Count one loop round, call or element."""
+        self.steps += 1
+        if self.steps >= self.next_check:
+            self.check()
+
+    def check(self) -> None:
+        if self.steps > self.limits.steps:
+            raise LimitExceeded(f"more than {self.limits.steps} steps")
+        now = time.monotonic()
+        if not self.deadline:
+            self.deadline = now + self.limits.seconds
+        elif now > self.deadline:
+            raise LimitExceeded(f"more than {self.limits.seconds:g} seconds")
+        self.next_check = self.steps + _STEPS_BETWEEN_CLOCK_READS
+
+    def seconds_left(self) -> float:
+        """Time the rest of this evaluation may take, for work that is bounded by time only (a regex)."""
+        self.check()
+        return max(self.deadline - time.monotonic(), 0.001)
+
+    def charge(self, size: int) -> None:
+        """Count memory taken, in characters, bytes or elements; call before making something big."""
+        self.size += size
+        if self.size > self.limits.size:
+            raise LimitExceeded(f"more than {self.limits.size} characters or elements")
+
+    def enter(self) -> None:
+        self.step()
+        self.depth += 1
+        if self.depth > self.limits.depth:
+            raise LimitExceeded(f"more than {self.limits.depth} calls within each other")
+
+    def leave(self) -> None:
+        self.depth -= 1
+
+    def is_consumed(self, message: Any) -> bool:
+        return self.consumed is not None and any(message is one for one in self.consumed)
+
+    def consume(self, message: Any) -> None:
+        """Mark a body as read away; told to the message only when the evaluation has ended."""
+        self.consumed = [*(self.consumed or ()), message]
+
+    def trace(self, *entry: Any) -> None:
+        self.step()
+        self.traces = [*(self.traces or ()), entry]
+
+    def settle(self) -> None:
+        """Apply what the evaluation left behind: consumed bodies and trace entries, in order."""
+        for message in self.consumed or ():
+            message.consume()
+        for entry in self.traces or ():
+            self.ctx.trace(*entry)
+        self.consumed = self.traces = None

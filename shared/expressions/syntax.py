@@ -1,0 +1,92 @@
+"""C# text to a syntax tree by tree-sitter, with the places of what it could not read."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from shared.expressions.errors import ExpressionErrors, Problem
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Parser
+
+# An expression becomes the value of a return, a block a block, so that both are read by C#'s own rules.
+_EXPRESSION = b"return ", b"\n;"
+_BLOCK = b"{", b"\n}"
+MAX_SOURCE = 200_000
+MAX_DEPTH = 400
+
+
+class Source:
+    """One expression's text and tree; ``root`` is the value of an ``@(...)`` or the block of an ``@{...}``."""
+
+    def __init__(self, text: str, *, block: bool, file: str, line: int, column: int) -> None:
+        self.file = file
+        self.line = line
+        self.column = column
+        before, after = _BLOCK if block else _EXPRESSION
+        self.shift = len(before)
+        if len(text) > MAX_SOURCE:
+            raise ExpressionErrors(file, [Problem(line, column, f"an expression has at most {MAX_SOURCE} characters")])
+        try:
+            self.text = before + text.replace("\0", " ").encode() + after
+        except UnicodeEncodeError:
+            raise ExpressionErrors(file, [Problem(line, column, "the expression is not valid Unicode text")]) from None
+        if not text.strip() and not block:
+            raise ExpressionErrors(file, [Problem(line, column, "the expression is empty")])
+        tree = parser().parse(self.text)
+        self._refuse_errors(tree.root_node)
+        self.root = self._root(tree.root_node, block=block)
+
+    def locate(self, row: int, column: int) -> tuple[int, int]:
+        """Line and column in the document of a place in the tree."""
+        return self.line + row, (column - self.shift + self.column if row == 0 else column + 1)
+
+    def _problem(self, node: "Node", message: str) -> Problem:
+        return Problem(*self.locate(node.start_point.row, node.start_point.column), message)
+
+    def _refuse_errors(self, root: "Node") -> None:
+        problems: list[Problem] = []
+        pending = [(root, 0)]
+        while pending:
+            node, depth = pending.pop()
+            if depth > MAX_DEPTH:
+                problems.append(self._problem(node, "the expression is nested too deeply"))
+                break
+            if node.is_missing and not (node.type == ";" and node.end_byte >= len(self.text) - 3):
+                problems.append(self._problem(node, f"'{node.type}' is missing here"))
+            elif node.type == "ERROR":
+                problems.append(self._problem(node, f"this is not valid C#: '{_excerpt(self.text, node)}'"))
+                continue
+            if node.has_error or depth > MAX_DEPTH // 2 or node is root:
+                pending.extend((child, depth + 1) for child in reversed(node.children))
+            else:
+                pending.extend((child, depth + 1) for child in reversed(node.named_children))
+        if problems:
+            raise ExpressionErrors(self.file, sorted(problems))
+
+    def _root(self, root: "Node", *, block: bool) -> "Node":
+        statements = [one for one in root.named_children if one.type != "comment"]
+        wanted = "block" if block else "return_statement"
+        inner = statements[0].named_children[0] if len(statements) == 1 and statements[0].named_children else None
+        if inner is None or inner.type != wanted:
+            other = statements[-1] if statements else root
+            raise ExpressionErrors(self.file, [self._problem(other, "this is not one expression")])
+        if block:
+            return inner
+        values = [one for one in inner.named_children if one.type != "comment"]
+        if len(values) != 1:
+            raise ExpressionErrors(self.file, [self._problem(inner, "the expression is empty")])
+        return values[0]
+
+
+def _excerpt(text: bytes, node: "Node") -> str:
+    shown = " ".join(text[node.start_byte : node.end_byte].decode(errors="replace").split())
+    return shown if len(shown) <= 50 else f"{shown[:47]}..."
+
+
+@cache
+def parser() -> "Parser":
+    """The C# parser, imported with the first expression."""
+    import tree_sitter_c_sharp
+    from tree_sitter import Language, Parser
+
+    return Parser(Language(tree_sitter_c_sharp.language()))
