@@ -210,7 +210,6 @@ def _as_policies_see_it(found: StoredSubscription) -> Subscription:
         scope=found.scope,
         state=found.state,
         created_date=found.created,
-        start_date=found.created,
         end_date=found.expires,
         owner=found.owner,
     )
