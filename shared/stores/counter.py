@@ -270,6 +270,7 @@ class Counter:
             _log.warning(
                 "counter storage: %s %s; limits are %s", type(error).__name__, error, self.limit.on_storage_error
             )
+        self._instance.dirty.add(self)  # the write may have been applied: only the next read tells
         # A throttled partition concerns this counter; everything else concerns all of them.
         (self._busy if isinstance(error, StorageBusy) else outage).trip(now)
 
@@ -282,16 +283,14 @@ class Counter:
 
     # ------------------------------------------------------------------ asking storage
 
-    def _refilling(self, amount: int) -> "asyncio.Task[Outcome]":
+    def _refilling(self, amount: int) -> asyncio.Task[Outcome]:
         """The one running exchange with storage, or a new one for ``amount``."""
-        if self._task is None:
-            self._start(self._refill(amount))
-        assert self._task is not None
-        return self._task
+        return self._task or self._start(self._refill(amount))
 
-    def _start(self, work: Coroutine[None, None, Outcome]) -> None:
-        self._task = asyncio.create_task(work)
-        self._task.add_done_callback(self._done)
+    def _start(self, work: Coroutine[None, None, Outcome]) -> asyncio.Task[Outcome]:
+        task = self._task = asyncio.create_task(work)
+        task.add_done_callback(self._done)
+        return task
 
     def _done(self, _: "asyncio.Task[Outcome]") -> None:
         self._task = None
@@ -486,7 +485,7 @@ class Counter:
 
     def _is_due(self, shard: Shard, now: float) -> bool:
         idle = now - self._demand.last > self._buckets.window / 2
-        if self._quota_due(shard, idle):
+        if shard.uncertain or self._quota_due(shard, idle):
             return True
         if shard.limit is None or not shard.pending:
             return False
@@ -518,16 +517,15 @@ class Counter:
 
     async def give_back(self) -> None:
         """Return every lease and write all that is owed; what cannot be returned now goes with the next attempt."""
-        while self._task is not None:
-            await asyncio.wait([self._task])
-        if not self._may_write(self._clock()):
-            return
-        for lease in list(self._leases.leases):
-            self._leases.of_shard(lease.shard)
-            self._give_back(lease)
-        self._start(self._pay([shard for shard in self._shards if not shard.clean()]))
-        assert self._task is not None
-        await asyncio.shield(self._task)
+        for _ in range(3):  # reading may reveal a lease whose write was never answered: that one goes back as well
+            while self._task is not None:
+                await asyncio.wait([self._task])
+            if self.settled() or not self._may_write(self._clock()):
+                return
+            for shard in self._shards:
+                for lease in self._leases.of_shard(shard.index):
+                    self._give_back(lease)
+            await asyncio.wait([self._start(self._pay([shard for shard in self._shards if not shard.clean()]))])
 
     def _may_write(self, now: float) -> bool:
         for breaker in (self._busy, self._instance.outage):

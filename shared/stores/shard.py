@@ -96,6 +96,11 @@ class Shard:
         for bucket in [bucket for bucket, amount in self.pending.items() if bucket < oldest or not amount]:
             del self.pending[bucket]
 
+    @property
+    def uncertain(self) -> bool:
+        """Whether a write is out of which nobody knows if it was applied."""
+        return bool(self._unconfirmed)
+
     def clean(self) -> bool:
         """Whether storage has all there is to know."""
         return not self._unconfirmed and not any(self.owed) and not any(self.pending.values())
