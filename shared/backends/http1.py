@@ -180,7 +180,6 @@ class Connection(asyncio.Protocol):
             self.abort()
             return False
         self.active = False
-        self._deadline = None
         return True
 
     def usable(self, now: float) -> bool:
@@ -329,7 +328,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         parser = self._parser
-        if not self.active or self.complete or parser is None:
+        if parser is None or self.complete:
             # Nobody asked: what comes now would be taken for the next answer (response splitting).
             self.keep_alive = False
             self.abort()

@@ -293,6 +293,31 @@ async def test_early_answer_ends_upload(streamed: bool) -> None:
         assert server.ended == 1
 
 
+async def test_upload_stops_while_error_is_read() -> None:
+    pulled = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal pulled
+        while True:
+            pulled += 1
+            yield b"x"
+            await asyncio.sleep(0.001)
+
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        await peer.send(b"HTTP/1.1 413 Content Too Large\r\ncontent-length: 8\r\n\r\ntoo ")
+        await asyncio.sleep(0.05)
+        await peer.send(b"much")
+        await peer.gone()
+
+    async with raw_server(script) as server, transport() as sender:
+        request = build_request("POST", server.origin, b"/", headers=[], body=body())
+        response = await sender.handle_async_request(request)
+        before = pulled
+        assert await response.aread() == b"too much"
+        assert pulled <= before + 1
+
+
 async def test_answer_may_overlap_upload() -> None:
     go_on = asyncio.Event()
 

@@ -1,8 +1,10 @@
 """The transport's connections: kept, shared, limited, given up and never leaked."""
 
 import asyncio
+import contextlib
 import gc
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -53,7 +55,7 @@ async def test_connection_closed_while_idle_is_noticed_at_once() -> None:
         for expected in (1, 2):
             await call(sender, server, "POST", body=b"x")  # no error, although no POST is repeated
             await settle()
-            assert sender.open_connections == 0
+            assert sender.open_connections == sender.idle_connections == 0
             assert len(server.accepted) == expected
 
 
@@ -164,18 +166,20 @@ async def test_connection_that_must_not_be_reused_is_closed(answer: bytes) -> No
 
     async with raw_server(script) as server, Transport(environ={}) as sender:
         for expected in (1, 2):
-            assert (await call(sender, server)).content == b"ok"
+            response = await call(sender, server)
+            assert (response.content, response.headers["content-length"]) == (b"ok", "2")
             await settle()
             assert sender.open_connections == 0
             assert len(server.accepted) == server.ended == expected
 
 
-async def test_bytes_on_idle_connection_close_it() -> None:
+@pytest.mark.parametrize("unasked", [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", b"\r\n"])
+async def test_bytes_on_idle_connection_close_it(unasked: bytes) -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
         await peer.answer()
         await asyncio.sleep(0.02)
-        await peer.answer(b"evil")
+        await peer.send(unasked)
         await peer.gone()
 
     async with raw_server(script) as server, Transport(environ={}) as sender:
@@ -194,6 +198,14 @@ async def test_idle_connections_expire() -> None:
         await asyncio.sleep(0.15)
         assert sender.open_connections == 0
         assert server.ended == 3
+
+
+async def test_age_of_idle_connection_counts_even_if_timers_stood_still() -> None:
+    async with raw_server(echo) as server, Transport(environ={}, limits=Limits(idle_expiry=0.05)) as sender:
+        await call(sender, server)
+        time.sleep(0.08)  # noqa: ASYNC251 - as when the platform freezes the process
+        await call(sender, server)
+        assert len(server.accepted) == 2
 
 
 async def test_servers_own_idle_limit_is_honoured() -> None:
@@ -279,17 +291,33 @@ async def test_queue_moves_on_when_connection_fails() -> None:
         assert [isinstance(result, httpx.TransportError) for result in results] == [True, True, False, False, False]
 
 
-async def test_leaving_queue_in_moment_of_ones_turn_loses_nothing() -> None:
-    async with raw_server(echo) as server, Transport(environ={}, limits=Limits(max_connections=1)) as sender:
-        for _ in range(20):
-            first = asyncio.ensure_future(call(sender, server))
-            second = asyncio.ensure_future(call(sender, server))
-            await first
-            second.cancel()  # it has its turn now, or will in this very tick
-            await asyncio.gather(second, return_exceptions=True)
+async def leave_queue_in_ones_turn(sender: Transport, server: RawServer) -> None:
+    async def first_caller() -> None:
+        with contextlib.suppress(httpx.TransportError):
+            await call(sender, server, "POST", headers=[(b"x", b"first")])
+        second.cancel()  # by now it has the connection or its place, but has not run yet
+
+    first = asyncio.ensure_future(first_caller())
+    second = asyncio.ensure_future(call(sender, server))
+    await asyncio.gather(first, second, return_exceptions=True)
+    assert second.cancelled()
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_leaving_queue_in_moment_of_ones_turn_loses_nothing(reset: bool) -> None:
+    async def script(peer: Peer) -> None:
+        while True:
+            if b"first" in (await peer.request())[0] and reset:
+                peer.reset()
+                return
+            await peer.answer()
+
+    async with raw_server(script) as server, Transport(environ={}, limits=Limits(max_connections=1)) as sender:
+        for _ in range(3):
+            await leave_queue_in_ones_turn(sender, server)
+            assert sender.open_connections == (0 if reset else 1)
             async with asyncio.timeout(1):
                 await call(sender, server)
-        await settle()
         assert sender.open_connections == sender.idle_connections == 1
 
 
@@ -332,7 +360,8 @@ async def test_cancelling_wait_for_headers_closes_connection() -> None:
 
 async def test_cancelling_body_closes_connection() -> None:
     async with raw_server(start_body) as server, Transport(environ={}) as sender:
-        task = asyncio.ensure_future(call(sender, server))
+        response = await sender.handle_async_request(build_request("GET", server.origin, b"/", headers=[]))
+        task = asyncio.ensure_future(response.aread())
         await settle()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -437,6 +466,22 @@ async def test_name_is_resolved_once_for_burst_and_not_for_idle_connections() ->
                 await asyncio.gather(*(sender.handle_async_request(request) for _ in range(5)))
         assert asked == [("backend.test", 81)]
         assert len(server.accepted) == 5
+
+
+async def test_one_who_leaves_does_not_take_others_look_up_along() -> None:
+    async with raw_server(echo) as server:
+
+        async def resolve(host: str, port: int) -> Sequence[tuple[Any, ...]]:
+            await asyncio.sleep(0.03)
+            return [address("127.0.0.1", server.port)]
+
+        async with Transport(environ={}, resolve=resolve) as sender:
+            request = build_request("GET", httpx.URL("http://backend.test"), b"/", headers=[])
+            leaving = asyncio.ensure_future(sender.handle_async_request(request))
+            staying = asyncio.ensure_future(sender.handle_async_request(request))
+            await asyncio.sleep(0.01)
+            leaving.cancel()
+            assert (await staying).status_code == 200
 
 
 async def test_dead_address_does_not_hold_up_living_one() -> None:

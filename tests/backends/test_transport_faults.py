@@ -169,7 +169,7 @@ async def test_slow_but_steady_upload_is_no_write_timeout() -> None:
         OK + b"transfer-encoding: chunked\r\ncontent-length: 4\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
-        b"HTTP/1.1 103 Early\r\ncontent-length: 3\r\n\r\nabc" + OK + b"content-length: 0\r\n\r\n",
+        b"HTTP/1.1 199 Early\r\ncontent-length: 3\r\n\r\nabc" + OK + b"content-length: 0\r\n\r\n",
         OK + b"x: " + b"a" * 70_000 + b"\r\n\r\n",
         OK + b"x: " + b"a" * 600_000,
         OK + b"x: y\r\n" * 20_000,
