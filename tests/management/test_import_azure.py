@@ -97,6 +97,7 @@ async def test_grant_twice_is_one_assignment(tmp_path: Path, capsys: Any) -> Non
         assert await run_import(tmp_path, *words) == 0
         assert await run_import(tmp_path, *words) == 0
         ((path, body),) = arm.assignments.items()
+        assert [request for request in arm.requests if request.startswith("PUT")] == [f"PUT {path}"] * 2
     assert path.startswith(f"{scope}/providers/Microsoft.Authorization/roleAssignments/")
     assert body["properties"] == {
         "roleDefinitionId": f"/subscriptions/{SUBSCRIPTION}{ROLES}/{OPENAI_USER}",

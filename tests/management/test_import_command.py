@@ -6,16 +6,20 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import httpx
 import pytest
+from anthropic import Anthropic
+from openai import AzureOpenAI, OpenAI
 
 from tests.management.importing import texts
+from tests.management.test_import_openapi import AZURE_OPENAI
 from tests.support.arm import ScriptedArm
 from tests.support.backend import Backend
 from tests.support.processes import ROOT
 from tests.support.serve import gateway
 
+HELLO: Any = {"role": "user", "content": "Hello"}
 SECRET = "sk-very-secret-0123456789"
 
 
@@ -35,17 +39,42 @@ def local(url: str, *more: str) -> tuple[str, ...]:
     return ("openai", "--url", f"{url}/v1", "--path", "local", "--display-name", "Local", *more)
 
 
-def test_imported_api_is_served_with_its_key(tmp_path: Path, backend: Backend) -> None:
+def test_imported_apis_are_served_to_the_official_sdks(tmp_path: Path, backend: Backend) -> None:
     backend.key = SECRET
-    done = run(tmp_path, *local(backend.url, "--key-value", SECRET, "--no-subscription-required"))
-    assert done.returncode == 0, done.stderr
-    assert "export LOCAL_KEY=<key>" in done.stdout
-    if "unknown policy" in done.stderr:
-        pytest.skip("set-backend-service is not there yet")
-    with gateway(tmp_path / "gateway.yaml", env={"LOCAL_KEY": SECRET}) as running:
-        reply = httpx.get(f"{running.url}/local/models")
-    assert reply.status_code == 200
-    assert backend.last.target == "/v1/models"
+    key = ("--key-env", "BACKEND_KEY", "--product", "all")
+    imports = (
+        local(backend.url, *key),
+        ("azure-openai", "--url", backend.url, "--id", "aoai", *key),
+        ("foundry", "--url", backend.url, "--compatibility", "openai-v1", "--id", "hub", *key),
+        ("anthropic", "--url", backend.url, "--id", "claude", *key),
+    )
+    (tmp_path / "inference.json").write_text(json.dumps(AZURE_OPENAI))
+    specification = ("openapi", "inference.json", "--service-url", f"{backend.url}/openai", "--id", "spec")
+    for words in (*imports, (*specification, *key, "--key-header", "api-key")):
+        done = run(tmp_path, *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "export BACKEND_KEY=<key>" in done.stdout
+    environment = {"BACKEND_KEY": SECRET, "GATEWAY_ALL_ACCESS_KEY": "sub-key", "GATEWAY_KEY_HASH_SECRET": "for tests"}
+    with gateway(tmp_path / "gateway.yaml", env=environment) as running:
+        openai = (
+            OpenAI(base_url=f"{running.url}/local", api_key="sub-key"),
+            AzureOpenAI(azure_endpoint=f"{running.url}/aoai", api_key="sub-key", api_version="2024-10-21"),
+            OpenAI(base_url=f"{running.url}/hub/openai/v1", api_key="sub-key"),
+            AzureOpenAI(azure_endpoint=f"{running.url}/spec", api_key="sub-key", api_version="2024-10-21"),
+        )
+        for client in openai:
+            with client:
+                answer = client.chat.completions.create(model="m", messages=[HELLO])
+                assert answer.choices[0].message.content
+        with Anthropic(base_url=f"{running.url}/claude", api_key="sub-key") as claude:
+            assert claude.messages.create(model="m", max_tokens=9, messages=[HELLO]).content
+    assert [request.target.partition("?")[0] for request in backend.requests] == [
+        "/v1/chat/completions",
+        "/openai/deployments/m/chat/completions",
+        "/openai/v1/chat/completions",
+        "/openai/deployments/m/chat/completions",
+        "/v1/messages",
+    ]
 
 
 def test_secret_is_in_no_file_and_no_output(tmp_path: Path) -> None:
