@@ -277,7 +277,10 @@ def main() -> None:
     if unknown := set(names) - set(known):
         parser.error(f"unknown variants: {', '.join(sorted(unknown))}")
     rounds, warm_up, seconds = (2, 0.2, 0.7) if options.quick else (5, 0.3, 1.2)
-    results = run(names, rounds, warm_up, seconds)
+    try:
+        results = run(names, rounds, warm_up, seconds)
+    except RuntimeError as error:  # a server that does not start, or answers anything but 200
+        sys.exit(str(error))
     text = report.tables(summary(results), rounds=rounds, seconds=seconds)
     print(text)
     if options.json:
