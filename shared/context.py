@@ -5,7 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -15,6 +15,7 @@ from shared.errors import GatewayError
 from shared.message import GatewayRequest, GatewayResponse
 
 if TYPE_CHECKING:
+    from shared.config.certificates import ClientCertificate
     from shared.llm.api_kind import ApiKind
 
 log = logging.getLogger("gateway")
@@ -113,8 +114,16 @@ class BackendCaller(Protocol):
         """Whether a backend of that id is declared."""
         ...
 
-    async def forward(self, ctx: "Context", *, header_timeout: float | None = None) -> GatewayResponse:
-        """Send the request to the backend chosen for it, and return the answer unread. BackendError when none comes."""
+    async def forward(
+        self,
+        ctx: "Context",
+        *,
+        header_timeout: float | None = None,
+        continue_timeout: float | None = None,
+        follow_redirects: bool = False,
+    ) -> GatewayResponse:
+        """Send the request to the backend chosen for it, and return the answer unread. Timeouts in seconds.
+        BackendError when none comes."""
         ...
 
 
@@ -199,7 +208,8 @@ class Context:
     """One request on its way, owned by one task. Names are those of APIM's `context`; what is not known yet is None.
 
     `withheld` has the header fields the caller sent that policies may read but no backend gets as they came: keys,
-    credentials, forwarding headers. `watch` is there while a caller may hang up.
+    credentials, forwarding headers. `watch` is there while a caller may hang up. `client_certificate` is shown to the
+    backend. `notes` are what one policy leaves for another of the same request, by type.
     """
 
     __slots__ = (
@@ -209,7 +219,8 @@ class Context:
         "kind",
         "operation",
         "product",
-        "subscription",
+        "subscription_key",
+        "_subscription",
         "user",
         "backend",
         "backend_id",
@@ -224,6 +235,8 @@ class Context:
         "timestamp",
         "withheld",
         "watch",
+        "client_certificate",
+        "notes",
         "_request_id",
         "_on_reply",
         "_on_completion",
@@ -236,7 +249,8 @@ class Context:
         self.kind: ApiKind | None = None
         self.operation: Operation | None = None
         self.product: Product | None = None
-        self.subscription: Subscription | None = None
+        self.subscription_key = ""
+        self._subscription: Subscription | None = None
         self.user: User | None = None
         self.backend: BackendInfo | None = None
         self.backend_id: str | None = None
@@ -251,6 +265,8 @@ class Context:
         self.timestamp = services.clock()
         self.withheld: list[tuple[bytes, bytes]] = []
         self.watch: ClientWatch | None = None
+        self.client_certificate: ClientCertificate | None = None
+        self.notes: dict[type, Any] = {}
         self._request_id: uuid.UUID | None = None
         self._on_reply: list[ReplyCallback] = []
         self._on_completion: list[CompletionCallback] | None = []
@@ -261,6 +277,18 @@ class Context:
         if self._request_id is None:
             self._request_id = uuid.uuid4()
         return self._request_id
+
+    @property
+    def subscription(self) -> Subscription | None:
+        """Whose key the caller used. `key` is the one that came with this request: the gateway keeps hashes only."""
+        found = self._subscription
+        if found is not None and self.subscription_key and not found.key:
+            found = self._subscription = replace(found, key=self.subscription_key)
+        return found
+
+    @subscription.setter
+    def subscription(self, subscription: Subscription | None) -> None:
+        self._subscription = subscription
 
     @property
     def elapsed(self) -> timedelta:

@@ -54,6 +54,11 @@ class GatewayError(Exception):
         self.path = ""
         self.policy_id = ""
 
+    @property
+    def explanation(self) -> str:
+        """What `context.LastError.Message` says: for the policy's author, who may know more than the caller."""
+        return self.message
+
 
 class Refusal(GatewayError):
     """The request is answered with a 4xx: the caller's mistake, or a limit reached."""
@@ -133,6 +138,11 @@ class PolicyFailed(GatewayError):
     status = 500
     source = "policy"
     reason = "PolicyError"
+
+    @property
+    def explanation(self) -> str:
+        """What went wrong, if that is known; the caller's text is neutral."""
+        return self.detail or self.message
 
 
 class Unavailable(GatewayError):

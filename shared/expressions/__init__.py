@@ -2,7 +2,7 @@
 
 from shared.expressions.compile import Compiled, compile_expression
 from shared.expressions.errors import ExpressionErrors, ExpressionFailed, Problem
-from shared.expressions.results import to_bool, to_bytes, to_int, to_text
+from shared.expressions.results import to_bool, to_bytes, to_int, to_number, to_text
 from shared.expressions.run import Limits
 from shared.message import BodyNotBuffered
 
@@ -17,5 +17,6 @@ __all__ = [
     "to_bool",
     "to_bytes",
     "to_int",
+    "to_number",
     "to_text",
 ]

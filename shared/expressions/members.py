@@ -120,6 +120,9 @@ class Headers:
 
 
 def _header_or_default(headers: Headers, headerName: str, defaultValue: Any = None) -> Any:
+    """All values joined by a comma; with an array as default, .NET's own extension gives the values."""
+    if isinstance(defaultValue, list):
+        return NetArray(headers.fields.get_all(headerName)) or defaultValue
     value = headers.fields.get(headerName)
     return defaultValue if value is None else value
 
@@ -141,7 +144,7 @@ HEADERS = NetType(
         Keys=lambda headers: NetList(headers.names()),
         Values=lambda headers: NetList(pair.Value for pair in headers),
     ),
-    methods=returning("string", GetValueOrDefault=_header_or_default)
+    methods=returning(None, GetValueOrDefault=_header_or_default)
     | returning(
         "bool", ContainsKey=lambda headers, name: headers.fields.get(name) is not None, TryGetValue=_try_header
     ),
@@ -201,7 +204,7 @@ def _map_type(name: str) -> NetType:
             Keys=lambda values: NetList(values.values),
             Values=lambda values: NetList(pair.Value for pair in values),
         ),
-        methods=returning("string", GetValueOrDefault=_value_or_default)
+        methods=returning(None, GetValueOrDefault=_value_or_default)
         | returning("bool", ContainsKey=lambda values, key: values.find(key) is not None, TryGetValue=_try_value),
     )
 
@@ -395,7 +398,7 @@ LAST_ERROR = NetType(
         "string",
         Source=attribute("source"),
         Reason=attribute("reason"),
-        Message=attribute("message"),
+        Message=attribute("explanation"),
         Scope=attribute("scope"),
         Section=attribute("section"),
         Path=attribute("path"),

@@ -1,5 +1,6 @@
 """What policies make of an expression's value: text for headers and bodies, bool, int, bytes."""
 
+from decimal import Decimal
 from typing import Any
 
 from shared.expressions.errors import ExpressionFailed
@@ -40,6 +41,19 @@ def to_int(value: Any) -> int:
         except ValueError:
             pass
     raise _wrong(value, "System.Int32")
+
+
+def to_number(value: Any) -> float:
+    """A number, also as text; ``InvalidCastException`` for anything else."""
+    inner = unboxed(value)
+    if isinstance(inner, int | float | Decimal) and not isinstance(inner, bool):
+        return float(inner)
+    if isinstance(inner, str) and not isinstance(inner, Char):
+        try:
+            return float(inner.strip()[:40])
+        except ValueError:
+            pass
+    raise _wrong(value, "System.Double")
 
 
 def to_bytes(value: Any) -> bytes:

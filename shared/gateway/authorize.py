@@ -105,7 +105,7 @@ async def authorize(ctx: Context, access: Access, keys: KeyRing) -> None:
         subscription = await keys.find(key)
         allowed, product = access.covers(subscription) if subscription else (False, None)
         if allowed:
-            ctx.subscription, ctx.product = subscription, product
+            ctx.subscription, ctx.product, ctx.subscription_key = subscription, product, key
             if api.forward_caller_credentials:
                 _let_through(ctx, key)
             return

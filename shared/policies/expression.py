@@ -58,7 +58,7 @@ class Expression(Generic[T]):
             except ExpressionFailed as failure:
                 raise PolicyFailed(
                     reason="ExpressionValueEvaluationFailure",
-                    detail=f"{failure} in {self.compiled.source[:200]}",
+                    detail=f"Expression evaluation failed. {failure} in {self.compiled.source[:200]}",
                 ) from failure
 
     @classmethod
