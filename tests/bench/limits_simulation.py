@@ -12,10 +12,7 @@ from shared.stores.limits import Admission, Limit, OnStorageError, Quota, Window
 from shared.stores.periods import Fixed
 from tests.bench.usage_windows import WindowUse, percentile, window_use
 from tests.bench.virtual_time import SimulatedEntities, SimulatedService, VirtualLoop
-
-PROMPT = COMPLETION = 330  # medians of lognormal distributions; a request uses about 800 tokens in the mean
-MEAN_REQUEST = 800.0
-MAX_TOKENS = 1000
+from tests.bench.workload import MEAN_TOKENS, answer, reservation
 
 
 @dataclass(frozen=True)
@@ -126,7 +123,7 @@ class Fleet:
 
     async def _source(self, index: int) -> None:
         scenario = self.scenario
-        rate = scenario.load * scenario.limit / scenario.window / MEAN_REQUEST / scenario.instances
+        rate = scenario.load * scenario.limit / scenario.window / MEAN_TOKENS / scenario.instances
         running: set[asyncio.Task[None]] = set()
         await asyncio.sleep(self._chance.expovariate(rate))
         while self._loop.now < self._begin + scenario.seconds and self._alive[index]:
@@ -137,10 +134,8 @@ class Fleet:
 
     async def _request(self, index: int) -> None:
         limiter, result = self._limiters[index], self.result
-        prompt = int(self._chance.lognormvariate(5.8, 0.6))
-        actual = prompt + int(min(MAX_TOKENS, self._chance.lognormvariate(5.8, 0.6)))
-        estimate = {"exact": actual, "strict": prompt + MAX_TOKENS, "predict": prompt + 390, "none": 1}
-        amount = estimate[self.scenario.reserve]
+        prompt, actual = answer(self._chance)
+        amount = reservation(self.scenario.reserve, prompt, actual)
         begun = self._loop.now
         result.requests += 1
         decision = await limiter.admit("k", self._limit, amount)
