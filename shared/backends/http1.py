@@ -8,6 +8,7 @@ from typing import cast
 import httptools
 import httpx
 
+from shared.backends.deadline import Deadline, Timeouts
 from shared.backends.request_head import RequestHead
 
 _READ_HIGH_WATER = 256 * 1024  # body bytes nobody has taken yet; above it the socket is not read
@@ -21,47 +22,6 @@ class Connection(asyncio.Protocol):
     The order of calls: ``send``, ``receive_head``, then ``take`` and ``receive_more`` until ``complete``. After that
     ``reusable`` says whether ``send`` may be called again. ``lost`` is called once, when the socket has ended.
     """
-
-    __slots__ = (
-        "_chunked_upload",
-        "_continue",
-        "_deadline",
-        "_drained",
-        "_headers",
-        "_head_timeout",
-        "_lost",
-        "_news",
-        "_no_body",
-        "_on_expiry",
-        "_parser",
-        "_parts",
-        "_silent",
-        "_timer",
-        "_timer_at",
-        "_until_eof",
-        "_upload",
-        "_waiter",
-        "_write_timeout",
-        "_writing_left",
-        "active",
-        "buffered",
-        "closed",
-        "complete",
-        "error",
-        "exchanges",
-        "headers",
-        "http_version",
-        "idle_limit",
-        "idle_since",
-        "keep_alive",
-        "loop",
-        "peer_closed",
-        "reading_paused",
-        "reason",
-        "received",
-        "status",
-        "transport",
-    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lost: Callable[["Connection"], None]) -> None:
         self.loop = loop
@@ -81,9 +41,7 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._continue: asyncio.Future[None] | None = None
         self._upload: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._deadline: float | None = None
+        self._deadline = Deadline(loop)
         self._reset()
 
     def _reset(self) -> None:
@@ -106,9 +64,7 @@ class Connection(asyncio.Protocol):
 
     # --- the exchange -------------------------------------------------------------------------------------------
 
-    def send(
-        self, head: RequestHead, body: bytes | AsyncIterable[bytes], timeouts: "Timeouts", *, no_body: bool
-    ) -> None:
+    def send(self, head: RequestHead, body: bytes | AsyncIterable[bytes], timeouts: Timeouts, *, no_body: bool) -> None:
         """Starts an exchange; returns at once. A body stream is read by a task of its own, so that an answer that
         comes before its end is seen. ``no_body``: the answer to HEAD has none, whatever its headers say."""
         if self.exchanges:
@@ -142,16 +98,16 @@ class Connection(asyncio.Protocol):
             if self.error is not None:
                 raise self.error
             await self._wait()
-        self._deadline = None
+        self._deadline.clear()
 
     async def receive_more(self, seconds: float | None) -> None:
         """Returns when something can be taken or the body is complete. Raises as ``receive_head``."""
         while not (self._parts or self.complete):
             if self.error is not None:
                 raise self.error
-            self._arm(seconds, self._read_expired)
+            self._deadline.set(seconds, self._read_expired)
             await self._wait()
-        self._deadline = None
+        self._deadline.clear()
 
     def take(self) -> bytes:
         """The body bytes that have arrived since the last call, as one piece; empty when there are none."""
@@ -188,7 +144,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Ends the connection without waiting for anything; unsent bytes are dropped."""
-        self._deadline = None
+        self._deadline.clear()
         upload, self._upload = self._upload, None
         if upload is not None:
             upload.cancel()
@@ -222,35 +178,9 @@ class Connection(asyncio.Protocol):
             return
         if self._drained is not None:
             self._writing_left = self.transport.get_write_buffer_size()
-            self._arm(self._write_timeout, self._write_expired)
+            self._deadline.set(self._write_timeout, self._write_expired)
         else:
-            self._arm(self._head_timeout, self._read_expired)
-
-    def _arm(self, seconds: float | None, on_expiry: Callable[[], None]) -> None:
-        """Sets the one deadline. The timer is left where it is when it fires earlier: it then looks again, which
-        costs less than to cancel and create a timer for every wait."""
-        self._on_expiry = on_expiry
-        if seconds is None:
-            self._deadline = None
-            return
-        self._deadline = deadline = self.loop.time() + seconds
-        timer = self._timer
-        if timer is None or deadline < self._timer_at:
-            if timer is not None:
-                timer.cancel()
-            self._timer = self.loop.call_at(deadline, self._check_deadline)
-            self._timer_at = deadline
-
-    def _check_deadline(self) -> None:
-        self._timer = None
-        deadline = self._deadline
-        if deadline is None or self.closed:
-            return
-        if self.loop.time() < deadline:
-            self._timer = self.loop.call_at(deadline, self._check_deadline)
-            self._timer_at = deadline
-            return
-        self._on_expiry()
+            self._deadline.set(self._head_timeout, self._read_expired)
 
     def _read_expired(self) -> None:
         what = "the next bytes of the body" if self.status else "the response headers"
@@ -260,7 +190,7 @@ class Connection(asyncio.Protocol):
         left = self.transport.get_write_buffer_size()
         if left < self._writing_left:  # slow, but not stuck
             self._writing_left = left
-            self._arm(self._write_timeout, self._write_expired)
+            self._deadline.set(self._write_timeout, self._write_expired)
             return
         self.fail(httpx.WriteTimeout("the backend does not take the request body"))
 
@@ -315,11 +245,11 @@ class Connection(asyncio.Protocol):
     async def _drain(self) -> None:
         if not self.status:
             self._writing_left = self.transport.get_write_buffer_size()
-            self._arm(self._write_timeout, self._write_expired)
+            self._deadline.set(self._write_timeout, self._write_expired)
         while self._drained is not None:
             await self._drained
         if not self.status:
-            self._deadline = None
+            self._deadline.clear()
 
     # --- asyncio's side -----------------------------------------------------------------------------------------
 
@@ -368,9 +298,7 @@ class Connection(asyncio.Protocol):
         self.closed = self.peer_closed = True
         self._end(error)
         self._parser = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline.end()
         self.resume_writing()
         if self._continue is not None and not self._continue.done():
             self._continue.set_result(None)
@@ -476,22 +404,6 @@ class Connection(asyncio.Protocol):
         if self.status:  # an interim response ends as a message too
             self.complete = True
             self._news = True
-
-
-class Timeouts:
-    """The waits of one exchange in seconds, ``None`` for none: httpx's four, ``headers`` (until the response's head,
-    by default ``read``) and ``continuing`` (for "100 Continue", by default 1)."""
-
-    __slots__ = ("connect", "continuing", "headers", "pool", "read", "write")
-
-    def __init__(self, given: dict[str, float | None]) -> None:
-        get = given.get
-        self.connect = get("connect")
-        self.read = read = get("read")
-        self.write = get("write")
-        self.pool = get("pool")
-        self.headers = get("headers", read)
-        self.continuing = get("continue", 1.0)
 
 
 def _ends_with_connection(headers: list[tuple[bytes, bytes]]) -> bool:

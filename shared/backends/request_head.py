@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import httpx
 
@@ -32,8 +33,7 @@ class Destination:
     proxy_authorization: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """The bytes up to and including the empty line, and how the body that follows is framed.
 
     ``length`` is the declared body length, ``None`` with ``chunked`` framing; ``expects`` says that the client

@@ -85,11 +85,16 @@ def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | No
     if certificate.suffix.lower() not in (".pfx", ".p12"):
         context.load_cert_chain(certificate, key, password)
         return
+    show_certificate(context, _pem_of_pfx(certificate.read_bytes(), password))
+
+
+def show_certificate(context: ssl.SSLContext, pem: bytes) -> None:
+    """Make a context show a client certificate: its key and its chain in one PEM. ``ssl.SSLError`` when it cannot."""
     # The ssl module takes certificates from files only; mkstemp makes one that nobody else may read.
     handle, name = tempfile.mkstemp(suffix=".pem")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(_pem_of_pfx(certificate.read_bytes(), password))
+            file.write(pem)
         context.load_cert_chain(name)
     finally:
         os.unlink(name)

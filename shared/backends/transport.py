@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 
 from shared.backends.connection_pool import ConnectionPool, Limits
+from shared.backends.deadline import Timeouts
 from shared.backends.dial import Dialer, Resolve, Route, system_resolve
-from shared.backends.http1 import Connection, Timeouts
+from shared.backends.http1 import Connection
 from shared.backends.proxies import proxy_for
 from shared.backends.request_head import Destination, RequestHead, encode_head
 from shared.backends.tls import client_context

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import random
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -319,6 +320,46 @@ async def test_leaving_queue_in_moment_of_ones_turn_loses_nothing(reset: bool) -
             async with asyncio.timeout(1):
                 await call(sender, server)
         assert sender.open_connections == sender.idle_connections == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_no_order_of_events_loses_connection(seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def script(peer: Peer) -> None:
+        while True:
+            _, body = await peer.request()
+            match chance.randrange(8):
+                case 0:
+                    return
+                case 1:
+                    peer.reset()
+                    return
+                case 2:
+                    await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhal")
+                    await asyncio.sleep(0.002)
+                    await peer.send(b"ve")
+                case _:
+                    await peer.answer(body)
+
+    async def caller(server: RawServer, sender: Transport) -> None:
+        with contextlib.suppress(httpx.TransportError):
+            await call(sender, server, chance.choice(["GET", "POST"]), timeout={"pool": chance.choice([None, 0.01])})
+
+    async with raw_server(script) as server, Transport(environ={}, limits=Limits(max_connections=4)) as sender:
+        tasks = []
+        for _ in range(400):
+            tasks.append(asyncio.ensure_future(caller(server, sender)))
+            if chance.random() < 0.3:
+                chance.choice(tasks).cancel()
+            for _ in range(chance.randrange(4)):
+                await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(result) for result in results} <= {type(None), asyncio.CancelledError}
+        await settle()
+        assert sender.open_connections == sender.idle_connections <= 4
+        assert server.ended >= len(server.accepted) - sender.idle_connections
 
 
 async def test_failed_dials_free_their_places() -> None:

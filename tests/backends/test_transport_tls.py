@@ -65,6 +65,28 @@ async def test_large_bodies_pass(tmp_path: Path) -> None:
         assert sender.idle_connections == 1
 
 
+@pytest.mark.parametrize("secure", [True, False])
+async def test_end_of_connection_waits_for_slow_reader(tmp_path: Path, secure: bool) -> None:
+    body = bytes(range(256)) * 16000
+
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.send(b"HTTP/1.1 200 OK\r\n\r\n" + body)
+
+    authority = Authority()
+    async with (
+        raw_server(script, server_context(authority, tmp_path, "127.0.0.1") if secure else None) as server,
+        Transport(environ={}, ssl_context=trusting(authority, tmp_path)) as sender,
+    ):
+        response = await sender.handle_async_request(build_request("GET", server.origin, b"/", headers=[]))
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        received = bytearray()
+        async for piece in response.stream:
+            received += piece
+            await asyncio.sleep(0.005)
+        assert received == body
+
+
 async def test_unknown_authority_is_refused_by_default(tmp_path: Path) -> None:
     async with (
         raw_server(echo, server_context(Authority(), tmp_path, "127.0.0.1")) as server,
