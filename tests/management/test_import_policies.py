@@ -81,6 +81,14 @@ async def test_every_tab_writes_its_policy(tmp_path: Path) -> None:
     assert backends["local-embeddings"]["credentials"] == backends["local-content-safety"]["credentials"] == identity
 
 
+async def test_embeddings_on_the_same_host_take_the_same_key(tmp_path: Path) -> None:
+    words = ("--key-env", "K", "--cache-embeddings-url", "http://127.0.0.1:9/v1/embeddings")
+    assert await run_import(tmp_path, *LOCAL, *words) == 0
+    backends = YAML(typ="safe").load((tmp_path / "gateway.yaml").read_text())["backends"]
+    key = {"header": {"Authorization": "Bearer {{local-key}}"}}
+    assert backends["local-embeddings"]["credentials"] == backends["local-ai-endpoint"]["credentials"] == key
+
+
 @pytest.mark.parametrize(
     ("options", "counter_key"),
     [
@@ -117,6 +125,9 @@ async def test_limit_is_counted_by_what_was_asked(tmp_path: Path, options: str, 
         ("--content-safety-url https://cs.example --content-safety-category Spam=1", "one of Hate, SelfHarm"),
         ("--key-vault https://v.vault.azure.net/secrets/k --key-env K", "--key-vault excludes"),
         ("--key-env 7UP", "not a name of an environment variable"),
+        ("--key-env K --identity-resource https://ai.azure.com", "--identity-resource and an access key exclude"),
+        ("--content-safety-backend cs --content-safety-key-env K", "excludes the options of a new"),
+        ("--cache-embeddings-backend e --cache-embeddings-key-env K", "excludes the options of a new"),
         ("--id ../up", "letters, digits, dots"),
         ("--path a//b", "must be plain path segments"),
     ],

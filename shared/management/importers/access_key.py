@@ -53,6 +53,8 @@ def from_arguments(
         return None
     if option("key-header") and option("key-query"):
         raise ImportFailed(f"--{prefix}key-header and --{prefix}key-query exclude each other")
+    if not prefix and arguments.identity_resource:
+        raise ImportFailed("--identity-resource and an access key exclude each other")
     vault, variable = option("key-vault"), option("key-env")
     if vault and (variable or option("key-value")):
         raise ImportFailed(f"--{prefix}key-vault excludes --{prefix}key-env and --{prefix}key-value")

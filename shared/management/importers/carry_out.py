@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def _document(path: Path, text: str, *, force: bool) -> FileChange:
         return FileChange(path, before, before)
     if before is not None and not is_as_written(before) and not force:
         raise ImportFailed(
-            f"{path.name} has been edited since it was imported (or was written by hand); nothing was changed. "
+            f"{path.name} has been edited since it was imported (or was written by hand). "
             "Use --force to overwrite it, or --dry-run --force to see what that would change"
         )
     return FileChange(path, before, text)
@@ -110,6 +111,16 @@ async def _problems_once_written(
         folder = Path(name)
         _mirror(config.parent, folder, {change.path: change.after for change in changes})
         return await _problems(folder / config.name, environment)
+
+
+def _bring(source: Path, target: Path) -> None:
+    try:
+        target.symlink_to(source, target_is_directory=source.is_dir())
+    except OSError:  # Windows lets only some users make links
+        if source.is_dir() and not source.name.startswith("."):
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("node_modules", "__pycache__", ".*"))
+        elif source.is_file():
+            shutil.copy2(source, target)
 
 
 async def _problems(config: Path, environment: Mapping[str, str]) -> list[Problem]:
@@ -134,7 +145,7 @@ def _mirror(source: Path, target: Path, texts: Mapping[Path, str]) -> None:
         if path.is_dir() and inside:
             _mirror(path, target / path.name, {key: text for key, text in texts.items() if key.is_relative_to(path)})
         elif not inside:
-            (target / path.name).symlink_to(path.resolve(), target_is_directory=path.is_dir())
+            _bring(path.resolve(), target / path.name)
     for path, text in texts.items():
         written = target / path.relative_to(source)
         written.parent.mkdir(parents=True, exist_ok=True)

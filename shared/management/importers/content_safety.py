@@ -6,10 +6,11 @@ from xml.etree.ElementTree import Element, SubElement
 
 from shared.management.importers import access_key
 from shared.management.importers.importer import Entry, ImportFailed, Outside, Setting
-from shared.management.importers.llm_backend import backend_url, helper_credentials
+from shared.management.importers.llm_backend import MainBackend, backend_url, helper_credentials
 from shared.management.importers.policy_document import element
 
 PREFIX = "content-safety-"
+NEW_BACKEND = ("content_safety_url", "content_safety_key_")
 CATEGORIES = ("Hate", "SelfHarm", "Sexual", "Violence")
 LEVELS = ("FourSeverityLevels", "EightSeverityLevels")
 DEFAULT_THRESHOLD = 4
@@ -49,7 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     access_key.add_arguments(parser, prefix=PREFIX, what="content safety", default_header="Ocp-Apim-Subscription-Key")
 
 
-def from_arguments(arguments: Namespace, outside: Outside, *, api_id: str) -> ContentSafety:
+def from_arguments(arguments: Namespace, outside: Outside, *, api_id: str, main: MainBackend) -> ContentSafety:
     """What the options ask for. ImportFailed when they do not fit together."""
     backend, url = arguments.content_safety_backend, arguments.content_safety_url
     if backend is None and url is None:
@@ -57,13 +58,13 @@ def from_arguments(arguments: Namespace, outside: Outside, *, api_id: str) -> Co
         if wanted or arguments.shield_prompt is not None or arguments.enforce_on_completions is not None:
             raise ImportFailed("content safety needs --content-safety-url or --content-safety-backend")
         return ContentSafety()
-    if backend is not None and url is not None:
-        raise ImportFailed("--content-safety-backend and --content-safety-url exclude each other")
     if backend is not None:
+        if any(value is not None for name, value in vars(arguments).items() if name.startswith(NEW_BACKEND)):
+            raise ImportFailed("--content-safety-backend excludes the options of a new content safety backend")
         return ContentSafety((_policy(arguments, backend),), backend=backend)
     backend = f"{api_id}-content-safety"
     url = backend_url(url, option="--content-safety-url").removesuffix("/contentsafety")
-    credentials, key = helper_credentials(arguments, outside, api_id=api_id, prefix=PREFIX, url=url)
+    credentials, key = helper_credentials(arguments, outside, api_id=api_id, prefix=PREFIX, url=url, main=main)
     declared: dict[str, object] = {"url": url, "title": "Content Safety"}
     if credentials:
         declared["credentials"] = credentials

@@ -4,7 +4,7 @@ from argparse import ArgumentParser, Namespace
 from typing import Any, ClassVar
 
 from shared.management.importers import access_key, api_settings, llm_api
-from shared.management.importers.importer import ImportFailed, ImportPlan, Outside
+from shared.management.importers.importer import ImportPlan, Outside
 from shared.management.importers.llm_api import Source
 from shared.management.importers.llm_backend import backend_url, managed_identity
 
@@ -36,8 +36,6 @@ class LanguageModelApi:
         key = access_key.from_arguments(arguments, outside, api_id=api.id, default_header=self.key_header)
         credentials: dict[str, Any] = key.credentials if key else {}
         if arguments.identity_resource:
-            if key is not None:
-                raise ImportFailed("--identity-resource and an access key exclude each other")
             credentials = managed_identity(arguments.identity_resource, arguments.client_id)
         return llm_api.plan(arguments, outside, api, Source(self.name, api.path, url, credentials, key))
 

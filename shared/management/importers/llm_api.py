@@ -9,6 +9,7 @@ from shared.management.importers import api_settings, content_safety, semantic_c
 from shared.management.importers.access_key import AccessKey
 from shared.management.importers.api_settings import ApiSettings
 from shared.management.importers.importer import Entry, ImportPlan, Outside, RoleAssignment
+from shared.management.importers.llm_backend import MainBackend
 from shared.management.importers.policy_document import policy_document, set_backend_service
 
 
@@ -42,8 +43,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def plan(arguments: Namespace, outside: Outside, api: ApiSettings, source: Source) -> ImportPlan:
     """Everything the import writes. ImportFailed when options do not fit together."""
     backend_id = api.backend_id or f"{api.id}-{'endpoint' if source.kind == 'http' else 'ai-endpoint'}"
-    cache = semantic_cache.from_arguments(arguments, outside, api_id=api.id, resource_url=source.azure_url)
-    safety = content_safety.from_arguments(arguments, outside, api_id=api.id)
+    main = MainBackend(source.backend_url, source.credentials)
+    cache = semantic_cache.from_arguments(arguments, outside, api_id=api.id, resource_url=source.azure_url, main=main)
+    safety = content_safety.from_arguments(arguments, outside, api_id=api.id, main=main)
     # The order of the wizard's tabs.
     inbound = [
         set_backend_service(backend_id),

@@ -2,6 +2,7 @@
 
 import re
 from argparse import Namespace
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,13 +43,26 @@ def managed_identity(resource: str, client_id: str | None) -> dict[str, Any]:
     return {"managed_identity": identity}
 
 
+@dataclass(frozen=True, slots=True)
+class MainBackend:
+    """The backend of the API itself: a further one on the same host takes the same credentials."""
+
+    url: str
+    credentials: dict[str, Any]
+
+
 def helper_credentials(
-    arguments: Namespace, outside: Outside, *, api_id: str, prefix: str, url: str
+    arguments: Namespace, outside: Outside, *, api_id: str, prefix: str, url: str, main: MainBackend
 ) -> tuple[dict[str, Any], AccessKey | None]:
-    """Credentials of a service the policies call (embeddings, content safety): its key, or the identity on Azure."""
+    """Credentials of a service the policies call (embeddings, content safety).
+
+    Its own key, else what the API's backend on the same host has, else the identity on Azure, else none.
+    """
     key = access_key.from_arguments(arguments, outside, api_id=api_id, prefix=prefix, default_header="api-key")
     if key is not None:
         return key.credentials, key
+    if urlsplit(url).netloc == urlsplit(main.url).netloc:
+        return main.credentials, None
     if is_azure_ai(url):
         return managed_identity(audience(url, "cognitiveservices"), arguments.client_id), None
     return {}, None

@@ -6,11 +6,12 @@ from xml.etree.ElementTree import Element
 
 from shared.management.importers import access_key
 from shared.management.importers.importer import Entry, ImportFailed, Outside, Setting
-from shared.management.importers.llm_backend import backend_url, helper_credentials
+from shared.management.importers.llm_backend import MainBackend, backend_url, helper_credentials
 from shared.management.importers.policy_document import element
 from shared.management.importers.token_consumption import counter_key
 
 PREFIX = "cache-embeddings-"
+NEW_BACKEND = ("cache_embeddings_url", "cache_embeddings_deployment", "cache_embeddings_key_")
 DEFAULT_SCORE_THRESHOLD = 0.05  # where the policy's page says to start; above 0.2 wrong hits are likely
 DEFAULT_DURATION = 60
 
@@ -50,7 +51,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     access_key.add_arguments(parser, prefix=PREFIX, what="the embeddings backend", default_header="api-key")
 
 
-def from_arguments(arguments: Namespace, outside: Outside, *, api_id: str, resource_url: str | None) -> SemanticCache:
+def from_arguments(
+    arguments: Namespace, outside: Outside, *, api_id: str, resource_url: str | None, main: MainBackend
+) -> SemanticCache:
     """What the options ask for; `resource_url` is the imported resource's, used for a deployment without a URL.
 
     ImportFailed when they do not fit together.
@@ -64,12 +67,10 @@ def from_arguments(arguments: Namespace, outside: Outside, *, api_id: str, resou
     if backend is None:
         backend = f"{api_id}-embeddings"
         url = _embeddings_url(arguments, resource_url)
-        credentials, key = helper_credentials(arguments, outside, api_id=api_id, prefix=PREFIX, url=url)
+        credentials, key = helper_credentials(arguments, outside, api_id=api_id, prefix=PREFIX, url=url, main=main)
         entries = ((*key.entries,) if key else ()) + (Entry("backends", backend, _backend(url, credentials)),)
         settings = key.settings if key else ()
-    elif any(
-        options[name] is not None for name in options if name.startswith("cache_embeddings_") and name[17:] != "backend"
-    ):
+    elif any(value is not None for name, value in options.items() if name.startswith(NEW_BACKEND)):
         raise ImportFailed("--cache-embeddings-backend excludes the options of a new embeddings backend")
     store = element("llm-semantic-cache-store", {"duration": _duration(arguments)})
     return SemanticCache((_lookup(arguments, backend),), (store,), entries, settings, backend)
