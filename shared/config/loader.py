@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from shared.config.certificates import ClientCertificate
 from shared.config.models import ALL_APIS, Gateway, NamedValue
 from shared.config.named_values import NamedValues, SecretFetcher, resolve
 from shared.errors import Problem
@@ -20,13 +21,20 @@ Location = tuple[str | int, ...]
 
 @dataclass(slots=True)
 class Loaded:
-    """A read configuration file: the models (None when they do not validate), named values, and what is wrong."""
+    """A read configuration file: the models (None when they do not validate), named values, and what is wrong.
+
+    With `placeholders` values that are known only where the gateway runs read as their names. `certificates`
+    and `schemas` (by id: a JSON Schema as plain data, or an XML schema's bytes) are read when it is compiled.
+    """
 
     file: Path
     gateway: Gateway | None
     named_values: NamedValues
     problems: list[Problem] = field(default_factory=list)
     tree: Any = None
+    placeholders: bool = False
+    certificates: dict[str, ClientCertificate] = field(default_factory=dict)
+    schemas: dict[str, Any] = field(default_factory=dict)
 
     def problem(self, location: Location, message: str, severity: str = "error") -> None:
         """Note a problem at a place in the file."""
@@ -38,7 +46,7 @@ async def load(
     file: Path, environment: Mapping[str, str], fetch_secret: SecretFetcher, *, placeholders: bool = False
 ) -> Loaded:
     """Read and validate `file`. Never raises for what is in the file: look at `problems`."""
-    loaded = Loaded(file, None, NamedValues())
+    loaded = Loaded(file, None, NamedValues(), placeholders=placeholders)
     try:
         loaded.tree = YAML(typ="rt").load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -165,7 +173,13 @@ def _broken_references(gateway: Gateway) -> Iterator[tuple[Location, str]]:
         for name in declared.apis:
             if name not in gateway.apis:
                 yield ("products", id, "apis"), f"no API {name}{suggestion(name, gateway.apis)}"
+    held: dict[str, str] = {}
     for id, subscription in gateway.subscriptions.items():
+        for which, key in (("primary", subscription.keys.primary), ("secondary", subscription.keys.secondary)):
+            if key is not None and not key.strip():
+                yield ("subscriptions", id, "keys", which), "the key is empty"
+            elif key is not None and held.setdefault(key, id) != id:
+                yield ("subscriptions", id, "keys", which), f"subscription {held[key]} has the same key"
         if subscription.scope != ALL_APIS:
             kind, _, name = subscription.scope.partition(":")
             known: Mapping[str, Any] = gateway.apis if kind == "api" else gateway.products

@@ -1,7 +1,7 @@
 """Everything compiled for one version of the configuration; swapped whole when it changes."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from shared.backends.target import Target, compile_backend
+from shared.config.certificates import read_certificate
 from shared.config.loader import Loaded, products_of
 from shared.config.models import Api, Gateway, Operation, Product
 from shared.config.named_values import NamedValues
@@ -19,7 +20,6 @@ from shared.gateway.match import Apis, Operations, compile_template
 from shared.llm.api_kind import ApiKind
 from shared.llm.kinds import api_kind
 from shared.policies.documents import PolicyDocuments, compile_documents
-from shared.policies.sections import Sections
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,6 @@ class Catalog:
     routes: Apis[Route]
     targets: dict[str, Target]
     documents: PolicyDocuments
-    _sections: dict[tuple[str, str, str], Sections] = field(default_factory=dict)
-
-    def sections(self, api: str, operation: str, product: str) -> Sections:
-        """The policies of an operation called under a product (empty: none), outer scopes already in place."""
-        key = (api, operation, product)
-        found = self._sections.get(key)
-        if found is None:
-            found = self._sections[key] = self.documents.sections(api, operation, product)
-        return found
 
 
 def compile_catalog(loaded: Loaded) -> Catalog:
@@ -61,6 +52,8 @@ def compile_catalog(loaded: Loaded) -> Catalog:
     routes = [
         (api.path, _route(loaded, gateway, api, _operations(loaded, folder, api))) for api in gateway.apis.values()
     ]
+    _read_certificates(loaded, gateway, folder)
+    _read_schemas(loaded, gateway, folder)
     documents = compile_documents(loaded, {route.api.id: route.operations.targets for _, route in routes})
     targets = {}
     for id, backend in gateway.backends.items():
@@ -71,6 +64,26 @@ def compile_catalog(loaded: Loaded) -> Catalog:
     if any(problem.severity == "error" for problem in loaded.problems):
         raise ConfigError(loaded.problems)
     return Catalog(gateway, loaded.named_values, Apis(routes), targets, documents)
+
+
+def _read_certificates(loaded: Loaded, gateway: Gateway, folder: Path) -> None:
+    for id, certificate in gateway.certificates.items():
+        if loaded.placeholders and certificate.value is not None:
+            continue  # it reads as the name of its named value
+        try:
+            loaded.certificates[id] = read_certificate(certificate, folder)
+        except (OSError, ValueError) as error:
+            loaded.problem(("certificates", id), str(error))
+
+
+def _read_schemas(loaded: Loaded, gateway: Gateway, folder: Path) -> None:
+    for id, file in gateway.schemas.items():
+        try:
+            loaded.schemas[id] = (
+                (folder / file).read_bytes() if file.lower().endswith(".xsd") else read_document(folder / file)
+            )
+        except (OSError, ValueError) as error:
+            loaded.problem(("schemas", id), f"{file}: {error}")
 
 
 def _route(loaded: Loaded, gateway: Gateway, api: Api, operations: list[Operation]) -> Route:

@@ -89,7 +89,7 @@ class Gateway:
         self.tracing.keep(ctx, catalog.named_values)
         await authorize(ctx, route.access, serving.keys)
         product = ctx.product.id if ctx.product is not None else ""
-        return await run_pipeline(ctx, catalog.sections(route.api.id, ctx.operation.id, product))
+        return await run_pipeline(ctx, catalog.documents.sections(route.api.id, ctx.operation.id, product))
 
     async def _abandon(self, ctx: Context | None) -> Response:
         """End an exchange whose caller has left before the answer: nobody reads the status, logs do (499, as nginx)."""

@@ -1,7 +1,9 @@
 """Turns a server's request into a Context: headers cleaned, small bodies read, large ones left as a stream."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.requests import Request
 
@@ -18,6 +20,7 @@ from shared.message import (
     end_to_end,
 )
 
+_HOST_KEY = re.compile(r"code=[\w+/-]{30,}AzFu[\w+/-]{4,}={0,2}", re.IGNORECASE)
 Receive = Callable[[], Awaitable[Any]]
 
 # Up to here a body is read before anything else: it arrives with the headers or right behind them, and a request in
@@ -58,11 +61,20 @@ def _url(scope: Any, raw: RawHeaders) -> Url:
             authority = value.decode("latin-1").partition(",")[0].strip()
         elif name == b"x-forwarded-proto":
             scheme = value.decode("latin-1").partition(",")[0].strip().lower()
+    query = scope["query_string"].decode("latin-1")
+    if "AzFu" in query:
+        query = _without_host_key(query)
     host, _, port = authority.rpartition(":") if authority and authority[-1] != "]" else (authority, "", "")
     if not host or not port.isdigit():
         host, port = authority, ""
     number = int(port) if port else (443 if scheme == "https" else 80)
-    return Url(scheme, host, number, path, scope["query_string"].decode("latin-1"))
+    return Url(scheme, host, number, path, query)
+
+
+def _without_host_key(query: str) -> str:
+    """The query without a Functions key in `code`: it opens the function app itself, and nobody behind may have it.
+    Such keys carry a mark of their own; any other `code` is the caller's business (OAuth has one)."""
+    return "&".join(pair for pair in query.split("&") if not _HOST_KEY.fullmatch(unquote(pair)))
 
 
 def _caller_address(scope: Any, raw: RawHeaders, header: str | None) -> str:

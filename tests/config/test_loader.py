@@ -78,6 +78,7 @@ apis:
   two: { path: SAME, kind: http }
 subscriptions:
   s: { scope: "product:open", keys: { primary: k } }
+  t: { scope: "api:one", keys: { primary: "", secondary: k } }
 """
     assert await problems_of(text, tmp_path) == [
         "gateway.yaml:2 products.open-a.apis: no API tow, did you mean two?",
@@ -87,6 +88,8 @@ subscriptions:
         "gateway.yaml:6 apis.two: kind http needs operations or openapi",
         "gateway.yaml:6 apis.two.path: API one has the same path",
         "gateway.yaml:8 subscriptions.s.scope: no product open, did you mean open-b?",
+        "gateway.yaml:9 subscriptions.t.keys.primary: the key is empty",
+        "gateway.yaml:9 subscriptions.t.keys.secondary: subscription s has the same key",
     ]
 
 

@@ -112,6 +112,15 @@ def raw_get(url: str, target: str) -> int:
     return int(answer.split(b" ", 2)[1])
 
 
+def test_a_host_key_in_the_query_ends_here(gateway: Running, backend: Backend) -> None:
+    key = "kT7x-Wq9uVb2ZcR4yN8mP1sD6fG3hJ5kL0aE7oUiAzFuQwErTy=="
+    for sent in (key, key.replace("=", "%3D")):
+        httpx.get(f"{gateway.url}/chat/models?a=1&code={sent}&b=2")
+        assert backend.last.target == "/v1/models?a=1&b=2"
+    httpx.get(f"{gateway.url}/chat/models?code=an-authorization-code")
+    assert backend.last.target == "/v1/models?code=an-authorization-code"
+
+
 def test_compressed_answers_pass_unchanged(gateway: Running, backend: Backend) -> None:
     scripted(backend, gzip=True)
     with httpx.stream("POST", f"{gateway.url}/chat/chat/completions", json=PROMPT) as answer:
