@@ -25,8 +25,7 @@ NEW_FILE = "# What the gateway serves; `python -m shared check` validates it.\n\
 class Prepared:
     """The files' new texts, the one that refers to the others last, and what happens to which entry or file.
 
-    `warnings` are problems that do not stop the import: those the configuration had before, and policies this version
-    does not run.
+    `warnings` are new problems that do not stop the import: policies this version does not run.
     """
 
     changes: tuple[FileChange, ...]
@@ -58,12 +57,13 @@ async def prepare(
     changes = [*documents, FileChange(config, before, file.text())]
     problems = await _problems_once_written(changes, config, environment)
     old = {_key(problem) for problem in known}
-    if new := [problem for problem in problems if _key(problem) not in old and not _only_unknown(problem)]:
+    new = [problem for problem in problems if _key(problem) not in old]
+    if not all(_only_unknown(problem) for problem in new):
         raise ConfigError(new)
     if local_settings:
         changes.insert(0, _local_settings(config.parent / "local.settings.json", plan.settings))
         summary.append(f"{_verb(changes[0])} local.settings.json")
-    return Prepared(tuple(changes), tuple(summary), tuple(problems))
+    return Prepared(tuple(changes), tuple(summary), tuple(new))
 
 
 def _put(file: YamlFile, entry: Entry) -> str | None:
