@@ -117,6 +117,7 @@ CERTIFICATE = NetType(
     | returning("int", Version=lambda one: one.parsed.version.value + 1),
     methods=returning("bool", Verify=_verify, VerifyNoRevocation=_verify)
     | returning("string", GetNameInfo=_common_name, GetCertHashString=_thumbprint, ToString=lambda one, *rest: str(one))
+    | returning("byte[]", GetCertHash=lambda one: bytearray.fromhex(_thumbprint(one)))
     | returning(
         "byte[]", GetRawCertData=lambda one: bytearray(one.der()), Export=lambda one, *rest: bytearray(one.der())
     )

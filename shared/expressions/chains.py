@@ -25,11 +25,11 @@ class Link(NamedTuple):
     conditional: bool = False
 
 
-def flatten(node: "Node") -> "tuple[Node | None, list[Link]]":
-    """The first part and the links after it; no first part when a binding starts the chain."""
+def flatten(c: "Compiler", node: "Node") -> "tuple[Node, list[Link]]":
+    """The first part and the links after it."""
     links: list[Link] = []
-    current: Node | None = node
-    while current is not None:
+    current = node
+    while True:
         match current.type:
             case "member_access_expression":
                 links.append(Link("member", current.child_by_field_name("name") or current.children[-1]))
@@ -41,28 +41,16 @@ def flatten(node: "Node") -> "tuple[Node | None, list[Link]]":
                 links.append(Link("index", current.child_by_field_name("subscript") or current.children[-1]))
                 current = current.child_by_field_name("expression") or current.children[0]
             case "postfix_unary_expression" if current.children[-1].type == "!":
+                if current.children[-1].start_byte in c.conditional and links:
+                    links[-1] = links[-1]._replace(conditional=True)
                 current = current.children[0]
-            case "member_binding_expression":
-                links.append(Link("member", current.child_by_field_name("name") or current.children[-1]))
-                return None, links[::-1]
-            case "element_binding_expression":
-                links.append(Link("index", current))
-                return None, links[::-1]
-            case "conditional_access_expression":
-                _, after = flatten(current.children[-1])
-                if not after:
-                    return current, links[::-1]
-                after[0] = after[0]._replace(conditional=True)
-                links.extend(reversed(after))
-                current = current.child_by_field_name("condition") or current.children[0]
             case _:
                 return current, links[::-1]
-    return None, links[::-1]
 
 
 def _chain(c: "Compiler", node: "Node") -> Code:
-    base, links = flatten(node)
-    if base is None or (base is node and node.type not in ("identifier", "generic_name", "predefined_type")):
+    base, links = flatten(c, node)
+    if base is node and node.type not in ("identifier", "generic_name", "predefined_type"):
         return c.fail(node, f"'{c.text(node)}' is not supported here")
     return follow(c, *_start(c, base, links))
 
@@ -261,7 +249,6 @@ EXPRESSIONS = {
     "member_access_expression": _chain,
     "invocation_expression": _chain,
     "element_access_expression": _chain,
-    "conditional_access_expression": _chain,
     "generic_name": _chain,
     "predefined_type": _chain,
 }

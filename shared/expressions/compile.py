@@ -76,7 +76,7 @@ def compile_expression(
     from shared.expressions.syntax import Source
 
     parsed = Source(source, block=block, file=file, line=line, column=column)
-    compiler = Compiler(parsed.text, parsed.locate)
+    compiler = Compiler(parsed)
     try:
         if block:
             statement = block_of(compiler, [one for one in parsed.root.named_children if one.type != "comment"])

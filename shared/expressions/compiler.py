@@ -20,20 +20,36 @@ from shared.expressions.catalog import Catalog, catalog
 from shared.expressions.code import Code, Environment, Eval, Frame, Scope, Variable, constant, reader
 from shared.expressions.errors import Problem
 from shared.expressions.nettypes import NetType, TypeRef
+from shared.expressions.syntax import Source
 
 if TYPE_CHECKING:
     from tree_sitter import Node
 
 Statement = Callable[[Frame], Any]
+_LOOSER_THAN_A_CAST = frozenset(
+    (
+        "assignment_expression",
+        "as_expression",
+        "binary_expression",
+        "conditional_expression",
+        "is_expression",
+        "is_pattern_expression",
+        "lambda_expression",
+        "range_expression",
+        "switch_expression",
+    )
+)
 _UNCHECKED = ("object", "dynamic", "JToken", "var")
 
 
 class Compiler:
     """Compiles one expression. Constructs live in their own files and call back ``expression`` and ``statement``."""
 
-    def __init__(self, source: bytes, locate: Callable[[int, int], tuple[int, int]]) -> None:
-        self.source = source
-        self.locate = locate
+    def __init__(self, parsed: Source) -> None:
+        self.source = parsed.text
+        self.locate = parsed.locate
+        self.conditional = parsed.conditional
+        self.casts = parsed.casts
         self.catalog: Catalog = catalog()
         self.problems: list[Problem] = []
         self.scope = Scope(Environment())
@@ -62,10 +78,22 @@ class Compiler:
     # Expressions and statements
 
     def expression(self, node: "Node") -> Code:
+        if self.casts and node.start_byte in self.casts and node.type not in _LOOSER_THAN_A_CAST:
+            code = self.expression_within(node)
+            for kind in reversed(self.casts.pop(node.start_byte)):
+                code = operations.cast_to(self, kind, code)
+            return code
         compile_node = EXPRESSIONS.get(node.type)
         if compile_node is None:
             return self.fail(node, f"{node.type.replace('_', ' ')} '{_short(self.text(node))}' is not supported")
         return compile_node(self, node)
+
+    def expression_within(self, node: "Node") -> Code:
+        """Compile the value of a cast that stands before it, without looking for that cast again."""
+        kinds = self.casts.pop(node.start_byte)
+        code = self.expression(node)
+        self.casts[node.start_byte] = kinds
+        return code
 
     def statement(self, node: "Node") -> Statement:
         compile_node = STATEMENTS.get(node.type)

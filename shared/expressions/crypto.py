@@ -51,6 +51,7 @@ HASH = NetType(
     | returning("int", HashSize=lambda one: hashlib.new(one.name).digest_size * 8),
     methods=returning("byte[]", ComputeHash=_compute)
     | returning(None, Dispose=lambda one: None, Clear=lambda one: None, Initialize=lambda one: None),
+    settable={"Key": lambda one, key: setattr(one, "key", bytes(key))},
 )
 
 
@@ -78,7 +79,6 @@ def _hmac_type(name: str) -> NetType:
         construct=lambda types, *key: Hash(codec, _key(key)),
         statics=returning("byte[]", HashData=lambda key, source: Hash(codec, bytes(key)).compute(source)),
         check=lambda value: isinstance(value, Hash) and value.name == codec and value.key is not None,
-        settable={"Key": lambda one, key: setattr(one, "key", bytes(key))},
     )
 
 

@@ -456,7 +456,7 @@ _SEQUENCES = returning(
 
 ENUMERABLE = NetType(
     "IEnumerable",
-    (list, bytes, bytearray, Seq, NetDictionary, NetSet, Grouping, Lookup, str),
+    (Seq, list),
     full_name="System.Collections.Generic.IEnumerable`1",
     aliases=("IEnumerator", "IQueryable"),
     check=lambda value: hasattr(type(value), "__iter__") and not isinstance(value, Pair | NetTuple),

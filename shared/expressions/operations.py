@@ -181,8 +181,10 @@ def _prefix(c: "Compiler", node: "Node") -> Code:
     evaluate = code.run
     match operator:
         case "!":
-            test = condition(c, operand) if code.type is not None and code.type.name == "bool" else None
-            run: Eval = (lambda frame: not test(frame)) if test else (lambda frame: invert(evaluate(frame)))
+            if code.type is not None and code.type.name == "bool":
+                run: Eval = lambda frame: not evaluate(frame)  # noqa: E731
+            else:
+                run = lambda frame: invert(evaluate(frame))  # noqa: E731
             return Code(run, c.catalog.known("bool"))
         case "-":
             made = Code(lambda frame: negate(evaluate(frame)), code.type)
@@ -230,8 +232,12 @@ def _cast(c: "Compiler", node: "Node") -> Code:
     kind, value = node.child_by_field_name("type"), node.child_by_field_name("value")
     if kind is None or value is None:
         return c.fail(node, "a cast needs a type and a value")
-    reference, code = c.type_reference(kind), c.expression(value)
-    evaluate = code.run
+    return cast_to(c, kind, c.expression(value))
+
+
+def cast_to(c: "Compiler", kind: "Node", code: Code) -> Code:
+    """``(kind)value``."""
+    reference, evaluate = c.type_reference(kind), code.run
     if reference is None or reference.net.name in ("object", "dynamic"):
         return Code(evaluate, reference.net if reference and reference.net.name == "dynamic" else None)
     cast, static = reference.cast, c.static_type(reference)

@@ -59,9 +59,9 @@ def block_of(c: "Compiler", nodes: "list[Node]") -> Statement:
                 name = node.child_by_field_name("name")
                 if name is not None:
                     c.scope.declare(c.text(name), c.catalog.find("Delegate"))
-        first = [node for node in nodes if node.type == "local_function_statement"]
-        rest = [node for node in nodes if node.type != "local_function_statement"]
-        return sequence([c.statement(node) for node in [*first, *rest]])
+        compiled = [(node.type == "local_function_statement", c.statement(node)) for node in nodes]
+        first = [statement for is_function, statement in compiled if is_function]
+        return sequence([*first, *(statement for is_function, statement in compiled if not is_function)])
 
 
 def _block(c: "Compiler", node: "Node") -> Statement:
@@ -363,11 +363,11 @@ def _switch(c: "Compiler", node: "Node") -> Statement:
 
     def run(frame: Frame) -> Any:
         found = evaluate(frame)
-        for matches, when, at in labels:
+        at = default
+        for matches, when, body_at in labels:
             if matches(frame, found) and (when is None or truth(when(frame))):
+                at = body_at
                 break
-        else:
-            at = default
         signal = bodies[at](frame) if at >= 0 else None
         return None if signal is BREAK else signal
 
@@ -470,6 +470,13 @@ def _using(c: "Compiler", node: "Node") -> Statement:
         return sequence(parts)
 
 
+def _checked(c: "Compiler", node: "Node") -> Statement:
+    """``unchecked { }`` is how we compute; ``checked { }`` would have to throw on overflow."""
+    if node.children[0].type == "checked":
+        c.fail(node, "checked arithmetic is not supported")
+    return c.statement(node.named_children[-1])
+
+
 def _local_function(c: "Compiler", node: "Node") -> Statement:
     name, body = node.child_by_field_name("name"), node.child_by_field_name("body")
     kind = node.child_by_field_name("type") or node.child_by_field_name("returns")
@@ -506,5 +513,6 @@ STATEMENTS = {
     "switch_statement": _switch,
     "try_statement": _try,
     "using_statement": _using,
+    "checked_statement": _checked,
     "local_function_statement": _local_function,
 }

@@ -32,9 +32,46 @@ class Source:
             raise ExpressionErrors(file, [Problem(line, column, "the expression is not valid Unicode text")]) from None
         if not text.strip() and not block:
             raise ExpressionErrors(file, [Problem(line, column, "the expression is empty")])
-        tree = parser().parse(self.text)
-        self._refuse_errors(tree.root_node)
-        self.root = self._root(tree.root_node, block=block)
+        self.conditional: set[int] = set()
+        self.casts: dict[int, list[Node]] = {}
+        root = parser().parse(self.text).root_node
+        repaired = self._repaired(root)
+        if repaired is not None:
+            root = parser().parse(repaired).root_node
+        self._refuse_errors(root)
+        self.root = self._root(root, block=block)
+
+    def _repaired(self, root: "Node") -> bytes | None:
+        """Text of the same length in which tree-sitter's C# grammar binds as C# does; none where it already did.
+
+        The grammar takes all of ``a && b`` for the receiver in ``a && b?.c``: there ``?`` is written as the postfix
+        ``!``, which binds tightly, and remembered in ``conditional``. It reads ``(T)a.Get<U>(x)`` as two
+        comparisons: there the cast is blanked out, and remembered in ``casts`` by the start of its value.
+        """
+        made = bytearray(self.text)
+        pending = [root]
+        while pending:
+            node = pending.pop()
+            pending.extend(node.named_children)
+            if node.type == "conditional_access_expression" and node.children[1].type == "?":
+                self.conditional.add(node.children[1].start_byte)
+                made[node.children[1].start_byte] = ord("!")
+            elif node.type == "binary_expression" and node.children[1].type == "<":
+                self._blank_casts(node.children[0], made)
+        return bytes(made) if made != self.text else None
+
+    def _blank_casts(self, node: "Node", made: bytearray) -> None:
+        kinds: list[Node] = []
+        start = node.start_byte
+        while node.type == "cast_expression":
+            kind, value = node.child_by_field_name("type"), node.child_by_field_name("value")
+            if kind is None or value is None:
+                return
+            kinds.append(kind)
+            node = value
+        if kinds:
+            made[start : node.start_byte] = b" " * (node.start_byte - start)
+            self.casts[node.start_byte] = kinds
 
     def locate(self, row: int, column: int) -> tuple[int, int]:
         """Line and column in the document of a place in the tree."""

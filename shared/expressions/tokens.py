@@ -81,7 +81,10 @@ class Claims:
 
 
 def _claim_or_default(claims: Claims, claimName: str, defaultValue: Any = None) -> Any:
+    """All values joined by a comma; with an array as default, .NET's own extension gives the values."""
     value = claims.claims.get(claimName)
+    if isinstance(defaultValue, list):
+        return defaultValue if value is None else NetArray(claim_values(value))
     return defaultValue if value is None else ",".join(claim_values(value))
 
 
@@ -130,7 +133,7 @@ CLAIMS = NetType(
     | returning(
         "List", Keys=lambda claims: NetList(claims.claims), Values=lambda claims: NetList(pair.Value for pair in claims)
     ),
-    methods=returning("string", GetValueOrDefault=_claim_or_default)
+    methods=returning(None, GetValueOrDefault=_claim_or_default)
     | returning("bool", ContainsKey=lambda claims, name: name in claims.claims, TryGetValue=_try_claim),
 )
 
@@ -184,4 +187,9 @@ BYTES_EXTENSIONS = returning(
     Encrypt=lambda content, algorithm, key, iv: cipher(content, algorithm, key, iv, encrypt=True),
     Decrypt=lambda content, algorithm, key, iv: cipher(content, algorithm, key, iv, encrypt=False),
 )
-TOKEN_TYPES = (JWT, CLAIMS, BASIC)
+AUTHORIZATION = NetType(
+    "Authorization",
+    properties=returning("string", AccessToken=lambda one: one.access_token)
+    | returning("Claims", Claims=lambda one: Claims(one.claims)),
+)
+TOKEN_TYPES = (JWT, CLAIMS, BASIC, AUTHORIZATION)
