@@ -19,8 +19,9 @@ _SILENT_LIMIT = 64 * 1024  # bytes that bring no body: a head, a chunk extension
 class Connection(asyncio.Protocol):
     """Carries one exchange after the other; what fails ends the connection and is raised to whoever waits.
 
-    The order of calls: ``send``, ``receive_head``, then ``take`` and ``receive_more`` until ``complete``. After that
-    ``reusable`` says whether ``send`` may be called again. ``lost`` is called once, when the socket has ended.
+    The order of calls: ``send``, ``receive_head``, then ``take`` and ``receive_more`` until ``complete``, then
+    ``finish``, which says whether ``send`` may be called again. ``lost`` is called once, when the socket has ended.
+    ``peer_closed`` says that it was the backend, and not we, who ended the connection.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, lost: Callable[["Connection"], None]) -> None:
@@ -77,7 +78,6 @@ class Connection(asyncio.Protocol):
         if self._parser is None:
             self._parser = httptools.HttpResponseParser(self)
         if self.transport.is_closing():  # uvloop's transports refuse to write then
-            self.peer_closed = True
             self._end(None)
             return
         if not isinstance(body, bytes) or head.expects:
@@ -140,7 +140,10 @@ class Connection(asyncio.Protocol):
 
     def usable(self, now: float) -> bool:
         """Whether an idle connection may carry another exchange: it lives and was not idle for too long."""
-        return not self.peer_closed and not self.transport.is_closing() and now - self.idle_since < self.idle_limit
+        return (
+            not (self.closed or self.peer_closed or self.transport.is_closing())
+            and now - self.idle_since < self.idle_limit
+        )
 
     def abort(self) -> None:
         """Ends the connection without waiting for anything; unsent bytes are dropped."""
@@ -295,7 +298,7 @@ class Connection(asyncio.Protocol):
         self._end(None)  # connection_lost may have to wait until all that is unsent is sent
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.closed = self.peer_closed = True
+        self.closed = True
         self._end(error)
         self._parser = None
         self._deadline.end()
@@ -306,8 +309,10 @@ class Connection(asyncio.Protocol):
         self._lost(self)
 
     def _end(self, error: Exception | None) -> None:
+        """Takes the end of the connection, unless it was our own doing or no longer matters."""
         if not self.active or self.complete or self.error is not None:
             return
+        self.peer_closed = True
         if self._until_eof and error is None:
             self.complete = True
             self._wake()

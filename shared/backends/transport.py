@@ -181,10 +181,11 @@ class Transport(httpx.AsyncBaseTransport):
         destination = Destination(url.netloc)
         if proxy is not None and context is None:
             destination = Destination(url.netloc, b"http://" + url.netloc, proxy.authorization)
-        server_name = (request.extensions.get("sni_hostname") or url.host).rstrip(".") if context else None
-        # The host as httpx shows it is Unicode; on the wire and in certificates names are ASCII.
-        route = Route(url.raw_host.decode("ascii").strip("[]"), port, context, server_name, proxy)
-        pool = ConnectionPool(Dialer(route, self._resolve), self._limits)
+        host = url.raw_host.decode("ascii")  # url.host may be Unicode; on the wire and in certificates names are not
+        server_name = (request.extensions.get("sni_hostname") or host).rstrip(".") if context else None
+        pool = ConnectionPool(Dialer(Route(host, port, context, server_name, proxy), self._resolve), self._limits)
+        if self._closed:  # while the default context was being read
+            raise RuntimeError("the transport was closed")
         self._forget_unused_pools()
         return self._pools.setdefault(_pool_key(request), (pool, destination))
 

@@ -125,6 +125,21 @@ async def test_other_request_is_sent_once_only(method: str, options: dict[str, A
         assert seen == [method.encode()]
 
 
+async def test_request_that_took_too_long_is_not_repeated() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.answer()
+        await peer.gone()
+
+    async with raw_server(script) as server, Transport(environ={}) as sender:
+        await call(sender, server)
+        with pytest.raises(httpx.ReadTimeout) as caught:
+            await call(sender, server, timeout={"read": 0.03})
+        assert exchange_facts(caught.value) == {"reused": True, "request_sent": True, "response_started": False}
+        await settle()
+        assert len(server.accepted) == 1
+
+
 async def test_nothing_is_repeated_once_answer_has_started() -> None:
     async def script(peer: Peer) -> None:
         await peer.request()
