@@ -39,6 +39,7 @@ def methods_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[
         for path, item in paths.items():
             if not isinstance(item, Mapping):
                 raise ValueError(f"{path}: must be an object")
+            item = _resolved(document, item)
             for method in METHODS:
                 operation = item.get(method)
                 if isinstance(operation, Mapping):
@@ -79,7 +80,7 @@ def _operation(
 
 
 def _resolved(document: Mapping[str, Any], entry: Any) -> Mapping[str, Any]:
-    """A parameter with its `$ref` inside the document followed; an outside reference says nothing about routing."""
+    """A path or parameter with its `$ref` inside the document followed; {} for one outside: APIM reads none."""
     seen: set[str] = set()
     while isinstance(entry, Mapping) and isinstance(entry.get("$ref"), str):
         target: Any = document

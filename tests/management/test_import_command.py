@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 from anthropic import Anthropic
 from openai import AzureOpenAI, OpenAI
 
-from tests.management.importing import texts
+from shared.management.importers import IMPORTERS
+from tests.management.importing import run_import, texts
 from tests.management.test_import_openapi import AZURE_OPENAI
 from tests.support.arm import ScriptedArm
 from tests.support.backend import Backend
@@ -199,8 +201,29 @@ def test_login_is_azure_identitys(tmp_path: Path) -> None:
     assert "https://contoso.openai.azure.com/openai" in texts(tmp_path)["gateway.yaml"]
 
 
-@pytest.mark.parametrize("source", ["azure-openai", "foundry", "openai", "anthropic", "passthrough", "openapi"])
-def test_every_source_has_help(tmp_path: Path, source: str) -> None:
-    done = run(tmp_path, source, "--help")
-    assert done.returncode == 0
-    assert "--dry-run" in done.stdout and "--tokens-per-minute" in done.stdout
+def test_person_types_the_number_of_a_resource(tmp_path: Path) -> None:
+    with ScriptedArm() as arm:
+        arm.add("north", deployments={"chat": "gpt-4o"})
+        arm.add("south", deployments={"chat": "gpt-4o"})
+        identity = {"IDENTITY_ENDPOINT": f"{arm.url}/msi/token", "IDENTITY_HEADER": "secret"}
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "shared", "import", "azure-openai"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "AZURE_ARM_URL": arm.url, **identity},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.write(ours, b"7\n2\n")  # there are two only: it asks again
+        assert process.wait(60) == 0
+        os.close(theirs)
+        os.close(ours)
+    assert "https://south.openai.azure.com/openai" in texts(tmp_path)["gateway.yaml"]
+
+
+@pytest.mark.parametrize("source", [importer.name for importer in IMPORTERS])
+async def test_every_source_has_help(tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        await run_import(tmp_path, source, "--help")
+    assert "--dry-run" in capsys.readouterr().out

@@ -57,6 +57,9 @@ paths:
   /pets/{id}:
     get: {operationId: getPet, parameters: [{in: query, name: page, type: integer}]}
     delete: {}
+  /owners: {$ref: "#/x-shared/owners"}
+x-shared:
+  owners: {get: {operationId: getOwners, parameters: [{in: query, name: page, required: true}]}}
 x-ms-paths:
   /pets?kind=dog:
     get: {operationId: getDogs}
@@ -98,6 +101,7 @@ async def test_yaml_of_openapi_2_is_read_from_a_url(tmp_path: Path) -> None:
     assert [(one["id"], one["method"], one["url_template"]) for one in operations_of(copy)] == [
         ("getPet", "GET", "/pets/{id}"),
         ("delete-pets-id", "DELETE", "/pets/{id}"),
+        ("getOwners", "GET", "/owners?page={page}"),
         ("getDogs", "GET", "/pets?kind=dog"),
     ]
 

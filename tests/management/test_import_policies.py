@@ -129,6 +129,7 @@ async def test_limit_is_counted_by_what_was_asked(tmp_path: Path, options: str, 
         ("--content-safety-backend cs --content-safety-key-env K", "excludes the options of a new"),
         ("--cache-embeddings-backend e --cache-embeddings-key-env K", "excludes the options of a new"),
         ("--id ../up", "letters, digits, dots"),
+        ("--display-name 模型", "give one with --id"),
         ("--path a//b", "must be plain path segments"),
     ],
 )

@@ -80,6 +80,8 @@ def from_arguments(arguments: Namespace, *, name: str | None = None) -> ApiSetti
     display_name = arguments.display_name or arguments.id or name or (arguments.path or "").strip("/")
     if not display_name:
         raise ImportFailed("give the API a name: --display-name, --id or --path")
+    if not arguments.id and not re.search(r"[A-Za-z0-9]", display_name):
+        raise ImportFailed(f"no id can be made from {display_name}; give one with --id")
     id = arguments.id or identifier(display_name).lower()
     products = [("--product", product) for product in arguments.product]
     for option, value in (("--id", id), ("--backend-id", arguments.backend_id), *products):
