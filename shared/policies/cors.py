@@ -176,13 +176,15 @@ def _values(element: Element | None, child: str, compiler: Compiler) -> Names:
     return tuple(compiler.value(item) for item in found)
 
 
-def _methods(element: Element | None, compiler: Compiler) -> AllowedMethods | None:
-    if element is None:  # APIM: then GET and POST
-        return AllowedMethods.model_validate({"(methods)": (Expression("GET"), Expression("POST"))})
+def _methods(element: Element | None, compiler: Compiler) -> AllowedMethods:
+    default = AllowedMethods.model_validate({"(methods)": (Expression("GET"), Expression("POST"))})
+    if element is None:
+        return default
     found = compiler.children(element, "method")
     if not found:
         compiler.problem(element, "allowed-methods needs at least one method")
-    return compiler.model(element, AllowedMethods, **{"(methods)": tuple(compiler.value(item) for item in found)})
+    methods = tuple(compiler.value(item) for item in found)
+    return compiler.model(element, AllowedMethods, **{"(methods)": methods}) or default
 
 
 def _check_origins(element: Element | None, origins: Names, policy: Element, compiler: Compiler) -> None:

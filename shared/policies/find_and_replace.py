@@ -1,6 +1,8 @@
 """find-and-replace: replaces a text wherever it is in the body."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from shared.context import Context
 from shared.errors import PolicyFailed
@@ -20,20 +22,18 @@ class FindAndReplace(Policy):
 
     element: ClassVar[str] = "find-and-replace"
 
-    from_: Expression[str]
+    from_: Expression[Annotated[str, Field(min_length=1)]]
     to: Expression[str]
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
-        """Replace. PolicyFailed when there is nothing to look for, or the charset cannot hold the new text."""
+        """Replace. PolicyFailed when there is nothing to look for, or the body's charset does not have the texts."""
         message = ctx.message
         old, new = await self.from_(ctx), await self.to(ctx) or ""
-        if not old:
-            raise PolicyFailed(detail="from is empty")
         charset = charset_of(message.headers)
         try:
             wanted, replacement = old.encode(charset), new.encode(charset)
         except UnicodeEncodeError as error:
-            raise PolicyFailed(detail=f"the text does not exist in {charset}") from error
+            raise PolicyFailed(detail=f"{charset} does not have the text") from error
         body = await message.read()
         if wanted in body:
             message.set_body(body.replace(wanted, replacement))

@@ -8,6 +8,7 @@ problems('<policies>...</policies>')       # what is wrong with a document, as t
 from __future__ import annotations
 
 import asyncio
+import json
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -29,19 +30,21 @@ CONFIG = """
 backends:
   main:
     url: {backend}
+{backends}
 apis:
   chat:
     display_name: Chat
     path: api
     kind: http
     backend: main
-    subscription_required: false
+{api}
     operations:
       - {{id: get, method: GET, url_template: "/*", policy: operation.xml}}
       - {{id: post, method: POST, url_template: "/*", policy: operation.xml}}
       - {{id: put, method: PUT, url_template: "/*", policy: operation.xml}}
       - {{id: item, method: GET, url_template: "/items/{{id}}", policy: operation.xml}}
       - {{id: found, method: GET, url_template: "/found?q={{term}}", policy: operation.xml}}
+{operations}
 """
 
 
@@ -64,14 +67,33 @@ def document(inbound: str = "", backend: str = "<base />", outbound: str = "", o
     return "<policies>" + "".join(f"<{name}>{text}</{name}>" for name, text in sections.items()) + "</policies>"
 
 
-def write(folder: Path, xml: str, backend: str, config: str, files: Mapping[str, str]) -> Path:
-    """Write a configuration whose operations have the document `xml`, and return its file. `config` is more YAML."""
-    (folder / "operation.xml").write_text(xml, encoding="utf-8")
-    for name, text in files.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    file = folder / "gateway.yaml"
-    file.write_text(CONFIG.format(backend=backend) + textwrap.dedent(config), encoding="utf-8")
-    return file
+@dataclass
+class Declared:
+    """What a test declares beside its document: more YAML at the end (`config`), files by name, backends by id (a URL,
+    or a whole declaration), fields of the API, and more operations."""
+
+    config: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    backends: Mapping[str, Any] = field(default_factory=dict)
+    api: Mapping[str, Any] = field(default_factory=dict)
+    operations: str = ""
+
+    def write(self, folder: Path, xml: str, backend: str) -> Path:
+        """Write a configuration whose operations have the document `xml`, and return its file."""
+        (folder / "operation.xml").write_text(xml, encoding="utf-8")
+        for name, text in self.files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        declared = {id: {"url": one} if isinstance(one, str) else one for id, one in self.backends.items()}
+        api = {"subscription_required": False, **self.api}
+        text = CONFIG.format(
+            backend=backend,
+            backends="\n".join(f"  {id}: {json.dumps(one)}" for id, one in declared.items()),
+            api="\n".join(f"    {name}: {json.dumps(value)}" for name, value in api.items()),
+            operations=textwrap.indent(self.operations, "      "),
+        )
+        file = folder / "gateway.yaml"
+        file.write_text(text + textwrap.dedent(self.config), encoding="utf-8")
+        return file
 
 
 @contextmanager
@@ -79,28 +101,24 @@ def policies(
     xml: str,
     backend: str = "http://127.0.0.1:9",
     *,
-    config: str = "",
-    files: Mapping[str, str] | None = None,
-    headers: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
+    **declared: Any,
 ) -> Iterator[Running]:
-    """Run a gateway until the block ends. ConfigError when the configuration has problems."""
+    """Run a gateway until the block ends; `declared` as in Declared. ConfigError for a configuration with problems."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        file = write(folder, xml, backend, config, files or {})
+        file = Declared(**declared).write(folder, xml, backend)
         settings = {"GATEWAY_CONFIG": str(file), "GATEWAY_KEY_HASH_SECRET": "0123456789abcdef" * 2}
         app = App(from_environment({**settings, **(environment or {})}, base=folder, local=True), local=True)
         asyncio.run(app.load())
-        with serving(app) as url, httpx.Client(base_url=url, trust_env=False, headers=headers, timeout=20) as client:
+        with serving(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
             yield Running(url, app, client)
 
 
-def problems(
-    xml: str, *, config: str = "", files: Mapping[str, str] | None = None, warnings: bool = False
-) -> list[str]:
-    """What is wrong with a document, one `file:line path: message` each."""
+def problems(xml: str, *, warnings: bool = False, **declared: Any) -> list[str]:
+    """What is wrong with a document, one `file:line path: message` each; `declared` as in Declared."""
     with TemporaryDirectory() as name:
-        file = write(Path(name), xml, "http://127.0.0.1:9", config, files or {})
+        file = Declared(**declared).write(Path(name), xml, "http://127.0.0.1:9")
         loaded = asyncio.run(load(file, {}, _no_secret))
         try:
             compile_catalog(loaded)

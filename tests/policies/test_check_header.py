@@ -1,0 +1,47 @@
+"""check-header: who passes, and what the others are told."""
+
+import pytest
+
+from tests.policies.running import document, policies, problems
+from tests.support.backend import Backend
+
+ATTRIBUTES = 'name="X-Team" failed-check-httpcode="403" failed-check-error-message="Who are you?"'
+CHECK = f'<check-header {ATTRIBUTES} ignore-case="{{case}}"><value>Red</value><value>Blue</value></check-header>'
+
+
+@pytest.mark.parametrize(
+    ("ignore_case", "values", "status"),
+    [
+        ("false", ["Red"], 200),
+        ("false", ["blue"], 403),
+        ("true", ["blue"], 200),
+        ("true", ["Green"], 403),
+        ("true", ["Red", "Blue"], 200),
+        ("true", ["Red", "Green"], 403),
+        ("true", [""], 403),
+        ("true", [], 403),
+    ],
+)
+def test_only_the_listed_values_pass(backend: Backend, ignore_case: str, values: list[str], status: int) -> None:
+    with policies(document(CHECK.format(case=ignore_case)), backend.url) as gateway:
+        answer = gateway.call(headers=[("x-team", value) for value in values])
+    assert answer.status_code == status
+    assert len(backend.requests) == (1 if status == 200 else 0)
+    if status == 403:
+        assert answer.json()["message"] == "Who are you?"
+
+
+def test_without_values_the_header_must_be_there(backend: Backend) -> None:
+    with policies(document(f'<check-header {ATTRIBUTES} ignore-case="true" />'), backend.url) as gateway:
+        assert gateway.call().status_code == 403
+        assert gateway.call(headers={"x-team": "any"}).status_code == 200
+
+
+def test_every_attribute_is_required() -> None:
+    found = problems(document("<check-header />"))
+    assert [problem.rpartition(" attribute ")[2] for problem in found] == [
+        "failed-check-error-message is required",
+        "failed-check-httpcode is required",
+        "ignore-case is required",
+        "name is required",
+    ]

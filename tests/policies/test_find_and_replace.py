@@ -1,0 +1,39 @@
+"""find-and-replace: texts in bodies of requests and responses."""
+
+from tests.policies.running import document, policies, problems
+from tests.support.backend import Backend, Script
+
+REPLACE = '<find-and-replace from="note.book" to="läptop" />'
+
+
+def test_the_requests_body_changes(backend: Backend) -> None:
+    with policies(document(REPLACE), backend.url) as gateway:
+        gateway.call("POST", content=b"note.book noteXbook NOTE.BOOK note.book")
+    assert backend.last.body.decode() == "läptop noteXbook NOTE.BOOK läptop"
+
+
+def test_the_responses_body_changes_also_when_compressed(backend: Backend) -> None:
+    backend.script = Script(body="a note.book", gzip=True)
+    with policies(document(outbound=REPLACE), backend.url) as gateway:
+        answer = gateway.call()
+    assert answer.text == "a läptop"
+
+
+def test_the_bodys_charset_counts(backend: Backend) -> None:
+    headers = {"content-type": "text/plain; charset=ISO-8859-1"}
+    with policies(document('<find-and-replace from="ä" to="ö" />'), backend.url) as gateway:
+        gateway.call("POST", content="ä\xff".encode("latin-1"), headers=headers)
+        assert backend.last.body == "ö\xff".encode("latin-1")
+        gateway.call("POST", content="ä".encode() + b"\xff")
+        assert backend.last.body == "ö".encode() + b"\xff"
+
+
+def test_an_empty_text_removes_and_nothing_to_look_for_does_not_load(backend: Backend) -> None:
+    with policies(document('<find-and-replace from="b" to="" />'), backend.url) as gateway:
+        gateway.call("POST", content=b"abab")
+    assert backend.last.body == b"aa"
+    assert "attribute to is required" in problems(document('<find-and-replace from="a" />'))[0]
+    assert (
+        "attribute from: string should have at least 1 character"
+        in problems(document('<find-and-replace from="" to="a" />'))[0]
+    )

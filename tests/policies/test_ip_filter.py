@@ -1,0 +1,58 @@
+"""ip-filter: callers by address, told by the header that the platform in front sets."""
+
+import pytest
+
+from tests.policies.running import document, policies, problems
+from tests.support.backend import Backend
+
+LIST = """<address>13.66.201.169</address><address-range from="10.0.0.8" to="10.0.0.15" />
+<address-range from="2001:db8::1" to="2001:db8::ff" />"""
+
+
+@pytest.mark.parametrize(
+    ("address", "listed"),
+    [
+        ("13.66.201.169", True),
+        ("10.0.0.7", False),
+        ("10.0.0.8", True),
+        ("10.0.0.15:4711", True),
+        ("10.0.0.16", False),
+        ("::ffff:10.0.0.9", True),
+        ("[2001:0db8:0:0::a]:443", True),
+        ("2001:db8::100", False),
+        ("1.2.3.4, 10.0.0.9", True),  # the last hop is the one the platform saw
+        ("10.0.0.9, 1.2.3.4", False),
+    ],
+)
+def test_allow_and_forbid_are_opposites(backend: Backend, address: str, listed: bool) -> None:
+    environment = {"GATEWAY_CLIENT_IP_HEADER": "x-forwarded-for"}
+    for action, passes in (("allow", listed), ("forbid", not listed)):
+        policy = document(f'<ip-filter action="{action}">{LIST}</ip-filter>')
+        with policies(policy, backend.url, environment=environment) as gateway:
+            answer = gateway.call(headers={"x-forwarded-for": address})
+        assert answer.status_code == (200 if passes else 403)
+        if not passes:
+            assert {"statusCode": 403, "message": "Forbidden"}.items() <= answer.json().items()
+    assert len(backend.requests) == 1
+
+
+def test_a_caller_without_an_address_is_refused_also_by_forbid() -> None:
+    environment = {"GATEWAY_CLIENT_IP_HEADER": "x-forwarded-for"}
+    with policies(document(f'<ip-filter action="forbid">{LIST}</ip-filter>'), environment=environment) as gateway:
+        assert gateway.call(headers={"x-forwarded-for": "unknown"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("inner", "message"),
+    [
+        ("<address>10.0.0.0/8</address>", "not an IP address: 10.0.0.0/8; write a CIDR range as address-range"),
+        ("<address />", "not an IP address: no text"),
+        ('<address-range from="10.0.0.9" to="10.0.0.1" />', "not a range: from 10.0.0.9 to 10.0.0.1"),
+        ('<address-range from="10.0.0.9" to="::1" />', "not a range"),
+        ('<address-range from="10.0.0.9" />', "attribute to is required"),
+        ("", "at least one address or address-range is needed"),
+    ],
+)
+def test_what_is_no_address_does_not_load(inner: str, message: str) -> None:
+    (problem,) = problems(document(f'<ip-filter action="allow">{inner}</ip-filter>'))
+    assert message in problem

@@ -1,0 +1,66 @@
+"""set-backend-service: which backend is called, and what it is shown."""
+
+import pytest
+
+from tests.policies.running import document, policies, problems
+from tests.support.backend import Backend
+
+
+def choosing(*policies: str) -> str:
+    return document("".join(policies))
+
+
+def test_a_declared_backend_is_called_with_its_credentials(backend: Backend) -> None:
+    policy = choosing('<set-backend-service backend-id="second" />')
+    second = {"url": f"{backend.url}/second", "credentials": {"header": {"api-key": "of-second"}}}
+    with policies(policy, backends={"second": second}) as gateway:
+        gateway.call(headers={"api-key": "of-the-caller"})
+    assert backend.last.target == "/second/v1/models"
+    assert backend.last.header("api-key") == "of-second"
+
+
+def test_a_url_is_called_without_credentials(backend: Backend) -> None:
+    with policies(choosing(f'<set-backend-service base-url="{backend.url}/plain/" />')) as gateway:
+        gateway.call(headers={"api-key": "of-the-caller"})
+    assert backend.last.target == "/plain/v1/models"
+    assert backend.last.header("api-key") is None
+
+
+def test_after_a_backend_id_only_another_id_counts(backend: Backend) -> None:
+    ids = {"second": f"{backend.url}/second", "third": f"{backend.url}/third"}
+    policy = choosing(
+        '<set-backend-service base-url="http://127.0.0.1:9" />',
+        '<set-backend-service backend-id="second" />',
+        '<set-backend-service base-url="http://127.0.0.1:9" />',
+    )
+    with policies(policy, backends=ids) as gateway:
+        gateway.call()
+    assert backend.last.target == "/second/v1/models"
+    policy = policy.replace("</inbound>", '<set-backend-service backend-id="third" /></inbound>')
+    with policies(policy, backends=ids) as gateway:
+        gateway.call()
+    assert backend.last.target == "/third/v1/models"
+
+
+def test_it_can_sit_in_backend_before_forward_request(backend: Backend) -> None:
+    chosen = f'<set-backend-service base-url="{backend.url}/late" /><forward-request />'
+    with policies(document(backend=chosen)) as gateway:
+        gateway.call()
+    assert backend.last.target == "/late/v1/models"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ('backend-id="secnd"', "no backend secnd"),
+        ("", "exactly one of base-url and backend-id is needed"),
+        ('backend-id="main" base-url="http://x"', "exactly one of base-url and backend-id is needed"),
+        ('base-url="ftp://x"', "not an http(s) URL: ftp://x"),
+        ('base-url="http://user:secret@x"', "not an http(s) URL"),
+        ('backend-id="main" sf-partition-key="1"', "sf-partition-key: Service Fabric backends are not supported"),
+    ],
+)
+def test_what_cannot_be_called_does_not_load(attributes: str, message: str) -> None:
+    (problem,) = problems(choosing(f"<set-backend-service {attributes} />"))
+    assert message in problem
+    assert "secret" not in problem

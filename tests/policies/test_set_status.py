@@ -1,0 +1,35 @@
+"""set-status: another status for the backend's answer, or for an answer nobody gave."""
+
+import pytest
+
+from tests.policies.running import document, policies, problems
+from tests.support.backend import Backend, Script
+
+
+def test_the_backends_answer_gets_another_status(backend: Backend) -> None:
+    backend.script = Script(body="kept", headers={"x-kept": "yes"})
+    policy = document(outbound='<set-status code="202" reason="Accepted" />')
+    with policies(policy, backend.url) as gateway:
+        answer = gateway.call()
+    assert (answer.status_code, answer.text, answer.headers["x-kept"]) == (202, "kept", "yes")
+
+
+def test_without_a_backend_call_it_is_the_status_of_the_empty_answer() -> None:
+    with policies(document('<set-status code="204" reason="None" />', backend="")) as gateway:
+        answer = gateway.call()
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
+def test_in_on_error_the_error_gets_another_status_and_keeps_its_body(backend: Backend) -> None:
+    backend.script = Script(hang_up=True)
+    policy = document(on_error='<set-status code="503" reason="Service Unavailable" />')
+    with policies(policy, backend.url) as gateway:
+        answer = gateway.call()
+    assert answer.status_code == 503
+    assert answer.json()["statusCode"] == 502
+
+
+@pytest.mark.parametrize("code", ["99", "600", "two", ""])
+def test_a_code_no_server_can_send_is_a_problem(code: str) -> None:
+    (problem,) = problems(document(outbound=f'<set-status code="{code}" />'))
+    assert problem.startswith("operation.xml:1 outbound/set-status: attribute code:")
