@@ -22,6 +22,12 @@ from shared.stores.shard import Grant, Shard, Write
 _log = logging.getLogger(__name__)
 
 _TRIES = 8
+_PATIENCE = 1.0
+"""Seconds after which a swap that keeps losing is given up."""
+
+_THROTTLED_OUTAGE = 10.0
+"""Seconds without a single success after which throttling counts as an outage."""
+
 _ROUNDS = 6
 _QUOTA_ONLY_SECONDS = 60
 """Leases of a limit without a window live as if it had one of a minute."""
@@ -91,6 +97,7 @@ class Counter:
         self._refused_until = float("-inf")
         self._waiting = 0
         self._debts = False
+        self._throttled_since: float | None = None
         self._written = 0.0
         self._next_flush = 0.0
         self._task: asyncio.Task[Outcome] | None = None
@@ -279,6 +286,7 @@ class Counter:
             _log.warning("counter storage answers again")
         self._instance.outage.reset()
         self._busy.reset()
+        self._throttled_since = None
         self._own.end_outage()
 
     # ------------------------------------------------------------------ asking storage
@@ -312,47 +320,75 @@ class Counter:
 
     async def _exchange(self, shard: Shard, amount: int) -> Outcome:
         try:
-            outcome = await self._swap(shard, amount)
+            return await self._swap(shard, amount)
         except (StorageUnavailable, StorageRefused) as error:
             self._failed(error)
             return Outcome.UNREACHABLE
-        self._reached()
-        return outcome
 
     async def _swap(self, shard: Shard, amount: int) -> Outcome:
-        """Compare and swap: pay what is owed and, with ``amount``, lease at least what the leases lack of it."""
+        """Compare and swap until it succeeds, for about a second.
+
+        Lost races and throttling are no outage: storage works and the limit is being enforced, so nobody may admit
+        on their own. Neither is an answer that is late; it takes a second without any.
+        """
+        begun = self._clock()
         for attempt in range(_TRIES):
             cached = attempt == 0 and self._may_use_cached(shard)
-            if not cached:
-                await self._read(shard)
-            now = self._clock()
-            if now >= self._next_turn:
-                self._turn(now)
-            draft = self._draft(shard, now)
-            grant: Grant | None = None
-            if amount:
-                needed = max(1, amount - self._leases.balance)
-                refusal = self._refuse(shard, draft, now, amount, needed)
-                if refusal is not None and cached:
-                    self._trust *= 0.5
-                    continue
-                if refusal is not None:
-                    self._remember(refusal, now, amount)
-                    if not self._is_due(shard, now):
-                        return Outcome.REFUSED
-                else:
-                    grant = self._grant(shard, draft, now, needed)
-            elif shard.clean():
-                return Outcome.GRANTED
+            pause = 0.008
             try:
-                write = await shard.write(draft, self._periods, grant)
+                outcome = await self._attempt(shard, amount, cached)
             except Conflict:
                 self._lost_race(cached)
-                await self._instance.sleep(self._instance.chance.uniform(0, min(0.2, 0.008 * 2**attempt)))
-                continue
-            self._won(shard, write, cached, amount)
-            return Outcome.GRANTED if grant or not amount else Outcome.REFUSED
+            except StorageBusy:
+                self._throttled(self._clock())
+                pause = 0.05
+            except StorageUnavailable:
+                if self._clock() - begun > _PATIENCE:
+                    raise
+            else:
+                if outcome is None:
+                    continue
+                self._reached()
+                return outcome
+            if self._clock() - begun > _PATIENCE:
+                break
+            await self._instance.sleep(self._instance.chance.uniform(0, min(0.2, pause * 2**attempt)))
+        self._remember(Refusal("contention", 1.0, self._leases.balance), self._clock(), 1)
         return Outcome.CONTENDED
+
+    def _throttled(self, now: float) -> None:
+        """Throttling that does not end is an outage after all; called while handling it."""
+        if self._throttled_since is None:
+            self._throttled_since = now
+        elif now - self._throttled_since > _THROTTLED_OUTAGE:
+            raise
+
+    async def _attempt(self, shard: Shard, amount: int, cached: bool) -> Outcome | None:
+        """Pay what is owed and, with ``amount``, lease what the leases lack of it; None: read and try again."""
+        if not cached:
+            await self._read(shard)
+        now = self._clock()
+        if now >= self._next_turn:
+            self._turn(now)
+        draft = self._draft(shard, now)
+        grant: Grant | None = None
+        if amount:
+            needed = max(1, amount - self._leases.balance)
+            refusal = self._refuse(shard, draft, now, amount, needed)
+            if refusal is None:
+                grant = self._grant(shard, draft, now, needed)
+            elif cached:
+                self._trust *= 0.5
+                return None
+            else:
+                self._remember(refusal, now, amount)
+                if not self._is_due(shard, now):
+                    return Outcome.REFUSED
+        elif shard.clean():
+            return Outcome.GRANTED
+        write = await shard.write(draft, self._periods, grant)
+        self._won(shard, write, cached, amount)
+        return Outcome.GRANTED if grant or not amount else Outcome.REFUSED
 
     def _may_use_cached(self, shard: Shard) -> bool:
         return shard.known and self._trust > 0.5 and self._clock() - self._written < self._buckets.window
@@ -426,6 +462,9 @@ class Counter:
         # A lease that lasts for less than a few requests is a transaction per request.
         hold = min(self._longest_hold, max(hold, 4 * demand.typical / max(1.0, demand.rate)))
         wanted = max(demand.rate * hold - self._leases.balance, spare)
+        if shard.limit is not None:
+            # What a crash would lose: near the limit not more than this, unless that is only a handful of requests.
+            wanted = min(wanted, max(max(0.006, headroom) * shard.limit, 12 * demand.typical))
         queued = min(self._waiting - self._leases.balance, room)
         # Whoever takes much of what little is left makes the others wait: less each, the more there are.
         share = min(0.5, max(0.33, 8 / max(1, len(draft.writers))))

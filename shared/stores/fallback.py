@@ -47,7 +47,9 @@ class OwnUse:
             return
         own = self.in_window(now)
         limit, used = window
-        self._share = max(own, min(limit * floor, own + limit - used))
+        # Above the limit after other instances' outages: everyone takes less, so that it comes down again.
+        kept = own * limit / used if used > limit else own
+        self._share = max(kept, min(limit * floor, own + limit - used))
         self._quota_room = []
         for limit, used in quotas:
             proportion = max(floor, self._total / used if used else 0.0)

@@ -186,7 +186,14 @@ def gateway_command(gateway: GatewayVariant, backend: str, folder: Path) -> tupl
     for name, text in {"gateway.yaml": gateway.config, **gateway.files}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text.replace("@backend@", backend))
-    env = {"GATEWAY_KEY_HASH_SECRET": "bench", "BENCH_SUBSCRIPTION_KEY": KEY, "BENCH_BACKEND_KEY": "backend-key"}
+    env = {
+        "GATEWAY_KEY_HASH_SECRET": "bench",
+        "BENCH_SUBSCRIPTION_KEY": KEY,
+        "BENCH_BACKEND_KEY": "backend-key",
+        "WEBSITE_SITE_NAME": "bench",
+        "IDENTITY_ENDPOINT": f"{backend}/msi/token",
+        "IDENTITY_HEADER": "bench",
+    }
     command = [sys.executable, "-m", "shared", "serve", "--config", str(folder / "gateway.yaml"), "--port", "0"]
     return command, env, "/llm/chat/completions"
 

@@ -1,6 +1,7 @@
 """The limiter at up to 1,000 instances in virtual time: the same code, a simulated network and table service."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Sequence
@@ -55,6 +56,8 @@ class Result:
     true_use: WindowUse = field(default_factory=lambda: WindowUse(0, 0, 0))
     quota_use: list[float] = field(default_factory=list)
     cpu: float = 0.0
+    recovered: float = 0.0
+    """Mean use of the limit from 70 s after a crash on."""
 
     @property
     def operations_per_request(self) -> float:
@@ -91,6 +94,7 @@ class Fleet:
     def _instance(self) -> Limiter:
         skew = self._chance.gauss(0, self.scenario.clock_skew)
         clock = StorageClock(lambda: self._loop.now + skew)
+        logging.getLogger("shared.stores").setLevel(logging.ERROR)  # a fleet reports an outage once per instance
         return Limiter(
             SimulatedEntities(self._service, clock),
             clock=clock,
@@ -111,6 +115,9 @@ class Fleet:
         result.waits.sort()
         result.reserved_use = window_use(result.reserved, scenario.window, scenario.limit, self._begin, end)
         result.true_use = window_use(result.used, scenario.window, scenario.limit, self._begin, end)
+        if scenario.crash_at is not None:
+            healed = self._begin + scenario.crash_at + 70 - scenario.window
+            result.recovered = window_use(result.used, scenario.window, scenario.limit, healed, end).mean
         if scenario.quota is not None:
             result.quota_use = self._quota_use(*scenario.quota)
         return result

@@ -3,7 +3,8 @@
     python -m tests.bench.mock_backend              # prints "listening on http://127.0.0.1:PORT"
 
 A body with `"stream":true` gets 50 chunks, each its own write in its own turn of the loop; the header `x-pace: 5`
-spaces them by 5 ms. Anything else gets one small chat completion.
+spaces them by 5 ms. `GET /msi/token` is App Service's managed identity endpoint. Anything else gets one small chat
+completion.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ _PLAIN = json.dumps(
     }
 ).encode()
 PLAIN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_PLAIN), _PLAIN)
+_TOKEN = json.dumps({"access_token": "a" * 1200, "expires_on": "4102444800", "token_type": "Bearer"}).encode()
+TOKEN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_TOKEN), _TOKEN)
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -90,6 +93,9 @@ class MockBackend(asyncio.Protocol):
         if self.needed < 0 and not self.buffer.endswith(b"0\r\n\r\n"):
             return
         request, self.buffer, self.needed = self.buffer, b"", 0
+        if request.startswith(b"GET /msi/token"):
+            self.transport.write(TOKEN)
+            return
         if b'"stream":true' not in request:
             self.transport.write(PLAIN)
             return
@@ -102,7 +108,8 @@ class MockBackend(asyncio.Protocol):
         if end < 0:
             return False
         length = re.search(rb"content-length: ?(\d+)", self.buffer[:end], re.IGNORECASE)
-        self.needed = end + 4 + int(length[1]) if length else -1
+        without_body = self.buffer.startswith(b"GET ")
+        self.needed = end + 4 + int(length[1]) if length else end + 4 if without_body else -1
         return True
 
     def _schedule(self, number: int, pace: float) -> None:

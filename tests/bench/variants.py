@@ -37,45 +37,50 @@ subscriptions:
     keys: { primary: "{{subscription-key}}" }
 """
 
-# What a policy document of the common kind costs: expressions, a decision, headers in both directions.
+# What a policy document of the usual kind costs: a token of the managed identity, the model read from the body, a
+# choice of the backend, variables, a retry.
 POLICIES = """\
 <policies>
   <inbound>
     <base />
+    <set-backend-service backend-id="mock" />
+    <authentication-managed-identity resource="https://cognitiveservices.azure.com" \
+output-token-variable-name="msi-access-token" />
+    <set-header name="Authorization" exists-action="override">
+      <value>@("Bearer " + (string)context.Variables["msi-access-token"])</value>
+    </set-header>
+    <set-variable name="model" value="@((string)context.Request.Body.As<JObject>(preserveContent: true)["model"])" />
     <set-variable name="team" value="@(context.Request.Headers.GetValueOrDefault("x-team", "none"))" />
     <choose>
-      <when condition="@(context.Variables.GetValueOrDefault<string>("team") == "blocked")">
-        <return-response>
-          <set-status code="403" reason="Forbidden" />
-        </return-response>
+      <when condition="@(context.Variables.GetValueOrDefault<string>("model").StartsWith("gpt-5"))">
+        <set-backend-service backend-id="other" />
       </when>
       <otherwise>
-        <set-header name="x-caller" exists-action="override">
-          <value>@(context.Subscription.Id)</value>
+        <set-header name="x-model" exists-action="override">
+          <value>@(context.Variables.GetValueOrDefault<string>("model", ""))</value>
         </set-header>
       </otherwise>
     </choose>
   </inbound>
   <backend>
-    <base />
+    <retry condition="@(context.Response.StatusCode == 429 || context.Response.StatusCode >= 500)" \
+count="2" interval="0" first-fast-retry="true">
+      <forward-request buffer-request-body="true" />
+    </retry>
   </backend>
   <outbound>
     <base />
-    <set-header name="x-gateway" exists-action="override">
-      <value>bench</value>
-    </set-header>
   </outbound>
   <on-error>
     <base />
   </on-error>
 </policies>
 """
+WITH_POLICIES = PLAIN.replace("    backend: mock\n", "    backend: mock\n    policy: policies/llm.xml\n").replace(
+    "backends:\n", 'backends:\n  other: { url: "http://127.0.0.1:9" }\n'
+)
 
 GATEWAYS = (
     GatewayVariant("gateway", PLAIN),
-    GatewayVariant(
-        "gateway-policies",
-        PLAIN.replace("    backend: mock\n", "    backend: mock\n    policy: policies/llm.xml\n"),
-        {"policies/llm.xml": POLICIES},
-    ),
+    GatewayVariant("gateway-policies", WITH_POLICIES, {"policies/llm.xml": POLICIES}),
 )

@@ -76,11 +76,11 @@ class SimulatedService:
         return delay * 8 if self._chance.random() < 0.01 else delay
 
     def queue(self, partition: str) -> float:
-        """How long an operation waits its turn; ``StorageBusy`` when a quarter of a second would not do."""
+        """How long an operation waits its turn; ``StorageBusy`` when a tenth of a second would not do."""
         now = self.loop.time()
         since, backlog = self._backlog.get(partition, (now, 0.0))
         backlog = max(0.0, backlog - (now - since) * self._rate)
-        if backlog + 1 > self._rate / 4:
+        if backlog + 1 > self._rate / 10:
             self.throttled += 1
             raise StorageBusy("503 ServerBusy")
         self._backlog[partition] = (now, backlog + 1)
