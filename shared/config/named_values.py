@@ -14,10 +14,12 @@ SecretFetcher = Callable[[str], Awaitable[str]]
 
 @dataclass(frozen=True, slots=True)
 class NamedValues:
-    """Resolved named values. `secrets` are the texts that must be masked wherever they would be shown."""
+    """Resolved named values. `secrets` are the texts that must be masked wherever they would be shown; `placeholders`
+    names the values that are only known where the gateway runs."""
 
     values: Mapping[str, str] = field(default_factory=dict)
     secret_names: frozenset[str] = frozenset()
+    placeholders: frozenset[str] = frozenset()
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -38,6 +40,10 @@ class NamedValues:
 
         return REFERENCE.sub(value_of, text) if "{{" in text else text
 
+    def is_open(self, text: str) -> bool:
+        """Whether `text` refers to a value that is not known here, so that nothing can be said about what it gives."""
+        return any(match[1] in self.placeholders for match in REFERENCE.finditer(text)) if "{{" in text else False
+
     def mask(self, text: str) -> str:
         """`text` without any secret in it."""
         for secret in self.secrets:
@@ -55,32 +61,39 @@ async def resolve(
     """Look up every declared value.
 
     Returns the values and, by name, what is wrong with those that have none. With `placeholders` a value that is only
-    known where the gateway runs (environment, Key Vault) reads as its own name, so that a file can be checked
+    known where the gateway runs (environment, Key Vault) reads as a made-up URL, so that a file can be checked
     elsewhere.
     """
     values: dict[str, str] = {}
     problems: dict[str, str] = {}
+    unknown: set[str] = set()
+
+    def stand_in(name: str) -> None:
+        """A URL may stand wherever a text may, so that one missing value does not look like several mistakes."""
+        values[name] = f"https://{name.lower()}.invalid"
+        unknown.add(name)
 
     async def one(name: str, value: NamedValue) -> None:
         if value.plain is not None:
             values[name] = value.plain
         elif value.env is not None:
             text = environment.get(value.env, value.default)
-            if text is None and placeholders:
-                text = name
-            if text is None:
-                problems[name] = f"environment variable {value.env} is not set"
-            else:
+            if text is not None:
                 values[name] = text
+                return
+            stand_in(name)
+            if not placeholders:
+                problems[name] = f"environment variable {value.env} is not set"
         elif placeholders:
-            values[name] = name
+            stand_in(name)
         else:
             assert value.key_vault is not None
             try:
                 values[name] = await fetch_secret(value.key_vault)
             except Exception as error:
+                stand_in(name)
                 problems[name] = f"Key Vault gave no secret for {value.key_vault}: {type(error).__name__}"
 
     await asyncio.gather(*(one(name, value) for name, value in declared.items()))
-    secret = frozenset(name for name, value in declared.items() if value.is_secret and name in values)
-    return NamedValues(values, secret), problems
+    secret = frozenset(name for name, value in declared.items() if value.is_secret)
+    return NamedValues(values, secret, frozenset(unknown)), problems

@@ -18,17 +18,20 @@ from shared.policies.run import Place, Statements
 from shared.policies.sections import Sections
 
 if TYPE_CHECKING:
+    from shared.config.certificates import ClientCertificate
     from shared.expressions import Compiled
 
 SECTIONS: tuple[Section, ...] = get_args(Section)
 M = TypeVar("M", bound=Markup)
+P = TypeVar("P", bound=Policy)
 
 
 class Compiler:
     """Compiles documents of one configuration. Problems are collected, never raised: look at `problems` at the end.
 
     What a policy's `content` may ask for: `statements` (nested policies), `value` (text that may be an expression),
-    `model` (a child element as a Markup), `problem`, and the configuration in `gateway`.
+    `model` (a child element as a Markup), `part` (a child element that is a policy), `problem`, the configuration in
+    `gateway`, the `certificates` and `schemas` it declares, and whether named values are only `placeholders`.
     """
 
     def __init__(
@@ -38,9 +41,16 @@ class Compiler:
         policies: Mapping[str, type[Policy]],
         refused: Mapping[str, str],
         fragments: Mapping[str, tuple[str, bytes]],
+        *,
+        certificates: "Mapping[str, ClientCertificate] | None" = None,
+        schemas: Mapping[str, Any] | None = None,
+        placeholders: bool = False,
     ) -> None:
         """`refused` maps elements that exist in APIM but not here to the reason; `fragments` ids to (file, text)."""
         self.gateway = gateway
+        self.certificates = certificates or {}
+        self.schemas = schemas or {}
+        self.placeholders = placeholders
         self.named_values = named_values
         self.problems: list[Problem] = []
         self._policies = policies
@@ -108,6 +118,21 @@ class Compiler:
             elif (policy := self._policy(child)) is not None:
                 statements.append(policy)
         return tuple(statements)
+
+    def part(self, element: Element, kind: type[P]) -> P | None:
+        """A policy that is part of another one, such as set-header in send-request, or None with the problems noted.
+        Rules about sections do not hold for it."""
+        content = {_alias(kind, name): value for name, value in kind.content(element, self).items()}
+        place = Place(
+            kind.element,
+            self._scope,
+            self._section,
+            self._paths[id(element)],
+            element.get("id") or "",
+            self._file,
+            element.line,
+        )
+        return self.model(element, kind, **content, **{"(place)": place})
 
     def value(self, element: Element, type_: Any = str, *, raw: bool = False) -> Expression[Any]:
         """What an element's text says, as a value of `type_` or an expression that gives one. `raw` keeps the text as
@@ -239,17 +264,7 @@ class Compiler:
         if kind.once and element.name in self._seen:
             self.problem(element, f"{element.name} can be used only once in {self._section}")
         self._seen.add(element.name)
-        content = {_alias(kind, name): value for name, value in kind.content(element, self).items()}
-        place = Place(
-            kind.element,
-            self._scope,
-            self._section,
-            self._paths[id(element)],
-            element.get("id") or "",
-            self._file,
-            element.line,
-        )
-        return self.model(element, kind, **content, **{"(place)": place})
+        return self.part(element, kind)
 
     def _attribute(self, element: Element, name: str) -> Any:
         attribute = element.attribute(name)
@@ -277,6 +292,8 @@ class Compiler:
     def _note(self, element: Element, model: type[Markup], error: ValidationError) -> None:
         for item in error.errors(include_url=False, include_input=False):
             name = str(item["loc"][0]) if item["loc"] else ""
+            if self.named_values.is_open(element.get(name) or ""):
+                continue  # checked where the value is known
             known = [_alias(model, field) for field in model.model_fields]
             attributes = [alias for alias in known if not alias.startswith("(")]
             match item["type"]:
