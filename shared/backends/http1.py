@@ -11,7 +11,7 @@ import httpx
 from shared.backends.deadline import Deadline, Timeouts
 from shared.backends.request_head import RequestHead
 
-_READ_HIGH_WATER = 256 * 1024  # body bytes nobody has taken yet; above it the socket is not read
+_READ_HIGH_WATER = 256 * 1024  # bytes nobody has taken yet; above it the socket is not read
 _JOIN_LIMIT = 64 * 1024  # so much of a body is sent together with the head; the rest is not copied
 _SILENT_LIMIT = 64 * 1024  # bytes that bring no body: a head, a chunk extension or trailers without an end
 
@@ -275,12 +275,23 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self._reject(error)
             return
-        if self._news:
-            self._news = False
-            self._silent = 0
-            self._wake()
+        if self._parts:
+            self._count_buffered(len(data))
+        elif not self._news:
+            self._count_silent(len(data))
             return
-        self._silent += len(data)
+        self._news = False
+        self._silent = 0
+        self._wake()
+
+    def _count_buffered(self, size: int) -> None:
+        self.buffered += size  # framing included: what waits for the reader is bounded, whatever it consists of
+        if self.buffered > _READ_HIGH_WATER and not self.reading_paused and not self.transport.is_closing():
+            self.reading_paused = True
+            self.transport.pause_reading()
+
+    def _count_silent(self, size: int) -> None:
+        self._silent += size
         if self._silent > _SILENT_LIMIT:
             self.fail(httpx.RemoteProtocolError("the response's headers are too large"))
 
@@ -399,11 +410,6 @@ class Connection(asyncio.Protocol):
         if self.complete or not self.status:
             raise ValueError("body bytes where the response has none")
         self._parts.append(body)
-        self._news = True
-        self.buffered += len(body)
-        if self.buffered > _READ_HIGH_WATER and not self.reading_paused and not self.transport.is_closing():
-            self.reading_paused = True
-            self.transport.pause_reading()
 
     def on_message_complete(self) -> None:
         if self.status:  # an interim response ends as a message too
