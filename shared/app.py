@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from shared.context import Deployment, Services
 from shared.errors import ConfigError, Problem
 from shared.gateway.catalog import Catalog, compile_catalog
 from shared.gateway.gateway import Gateway, Serving
+from shared.gateway.outside import Outside
 from shared.gateway.stored_keys import StoredKeys
 from shared.gateway.subscription_keys import SubscriptionKeys, declared_keys
 from shared.gateway.tracing import DebugTokens, Tracing
@@ -54,6 +56,7 @@ class App:
         self.stored_keys: StoredKeys | None = None
         deployment = Deployment(settings.region, settings.service_name)
         self.services = Services(self.tokens, deployment=deployment)
+        self.outside = Outside(settings, self.services, self.transport, self.account)
         traces = TableTraces(self.account.tables.table(TRACES), self.services.clock) if self.account else MemoryTraces()
         self.tracing = Tracing(DebugTokens(settings.key_hash_secret), traces, open_to_all=local)
         self.gateway = Gateway(self.services, self.tracing, client_ip_header=settings.client_ip_header)
@@ -105,6 +108,7 @@ class App:
 
     async def aclose(self) -> None:
         """Close connections and credentials."""
+        await self.outside.aclose()
         await self.transport.aclose()
         await self.identity.aclose()
         if self.stored_keys is not None:
@@ -118,6 +122,8 @@ class App:
         if self.stored_keys is None and self.account is not None:
             store = SubscriptionStore(self.account.tables.table(SUBSCRIPTIONS, deadline=1.0), digest.check)
             self.stored_keys = StoredKeys(store)
+        certificates: dict[str, object] = {id: one.certificate for id, one in loaded.certificates.items()}
+        self.services.deployment = replace(self.services.deployment, certificates=certificates)
         keys = SubscriptionKeys(digest, declared, self.stored_keys)
         self.gateway.serving = Serving(catalog, Backends(catalog.targets, self.transport), keys)
 

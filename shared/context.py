@@ -114,6 +114,10 @@ class BackendCaller(Protocol):
         """Whether a backend of that id is declared."""
         ...
 
+    def url(self, ctx: "Context") -> str:
+        """The base URL of the backend chosen for the request. PolicyFailed when there is none."""
+        ...
+
     async def forward(
         self,
         ctx: "Context",

@@ -37,6 +37,11 @@ class Backends:
             raise PolicyFailed(source="forward-request", reason="BackendNotFound", detail=detail)
         return target
 
+    def url(self, ctx: Context) -> str:
+        """The base URL of the backend chosen for the request. PolicyFailed when there is none."""
+        target = self.choose(ctx)
+        return str(target.origin) + target.base_path
+
     async def forward(self, ctx: Context, *, header_timeout: float | None = None) -> GatewayResponse:
         """One attempt at the backend chosen for the request; see `forward.forward`."""
         return await forward(ctx, self.choose(ctx), self._transport, header_timeout=header_timeout)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 
+from shared.backends.client_tls import ClientTls
 from shared.backends.target import Target
 from shared.backends.transport import Content, Transport, build_request
 from shared.context import Context
@@ -73,8 +74,16 @@ async def build(ctx: Context, target: Target, header_timeout: float | None) -> h
         headers=headers,
         body=content or b"",
         timeout=timeout,
-        extensions=target.extensions,
+        extensions=await _extensions(ctx, target),
     )
+
+
+async def _extensions(ctx: Context, target: Target) -> dict[str, object]:
+    """The target's own, with the client certificate a policy chose for this request."""
+    if ctx.client_certificate is None:
+        return target.extensions
+    context = await ctx.services.get(ClientTls).context(ctx.client_certificate, target.tls, target.folder)
+    return {**target.extensions, "ssl_context": context}
 
 
 def _query(query: str, target: Target) -> str:

@@ -21,7 +21,8 @@ class Target:
     """One backend, compiled. `base_path` has no trailing slash; `query` is appended encoded, without `?`.
 
     What a field holds replaces what the caller sent under the same name. `timeouts` are in seconds, as the transport
-    takes them; `extensions` are further ones it takes (the TLS context of a backend that has its own).
+    takes them; `extensions` are further ones it takes (the TLS context of a backend that has its own, made of `tls`
+    with its files in `folder`).
     """
 
     info: BackendInfo
@@ -34,6 +35,8 @@ class Target:
     identity: ManagedIdentity | None = None
     timeouts: dict[str, float] = field(default_factory=lambda: _seconds(Timeouts()))
     extensions: dict[str, object] = field(default_factory=dict)
+    tls: Tls = field(default_factory=Tls)
+    folder: Path | None = None
 
 
 def compile_backend(id: str, backend: Backend, folder: Path) -> Target:
@@ -57,6 +60,8 @@ def compile_backend(id: str, backend: Backend, folder: Path) -> Target:
         identity=identity,
         timeouts=_seconds(backend.timeouts),
         extensions=_tls_extension(backend.tls, folder),
+        tls=backend.tls,
+        folder=folder,
     )
 
 

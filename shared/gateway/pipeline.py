@@ -6,7 +6,7 @@ from shared.context import Context
 from shared.errors import ClientGone, GatewayError
 from shared.gateway.error_body import error_response
 from shared.message import GatewayResponse
-from shared.policies.run import Statements, run
+from shared.policies.run import Shortcut, Statements, run
 from shared.policies.sections import Sections
 
 log = logging.getLogger("gateway")
@@ -24,6 +24,8 @@ async def run_pipeline(ctx: Context, sections: Sections) -> GatewayResponse:
             ended = await run(statements, ctx)
             if ended is not None:
                 await replace_response(ctx, ended)
+                if isinstance(ended, Shortcut):
+                    await _finish(ctx, ended.rest(sections.outbound))
                 break
         if ctx.response is None:
             ctx.response = GatewayResponse(200)  # APIM: no forward-request, no backend call, an empty answer
@@ -36,6 +38,14 @@ async def run_pipeline(ctx: Context, sections: Sections) -> GatewayResponse:
     except Exception as error:
         log.exception("request %s: a policy broke", ctx.request_id)
         return await answer_error(ctx, GatewayError(detail=type(error).__name__), sections.on_error)
+
+
+async def _finish(ctx: Context, outbound: Statements) -> None:
+    """What is left of outbound, for an answer that did not come from the backend."""
+    ctx.section = "outbound"
+    ended = await run(outbound, ctx)
+    if ended is not None:
+        await replace_response(ctx, ended)
 
 
 async def answer_error(ctx: Context, error: GatewayError, on_error: Statements) -> GatewayResponse:

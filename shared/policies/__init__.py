@@ -1,18 +1,34 @@
 """The policies there are, one file each. To add one: write the file, add its class here."""
 
+from shared.policies.authentication_basic import AuthenticationBasic
+from shared.policies.authentication_certificate import AuthenticationCertificate
+from shared.policies.authentication_managed_identity import AuthenticationManagedIdentity
+from shared.policies.cache_lookup import CacheLookup
+from shared.policies.cache_lookup_value import CacheLookupValue
+from shared.policies.cache_remove_value import CacheRemoveValue
+from shared.policies.cache_store import CacheStore
+from shared.policies.cache_store_value import CacheStoreValue
 from shared.policies.check_header import CheckHeader
 from shared.policies.choose import Choose
 from shared.policies.cors import Cors
+from shared.policies.emit_metric import EmitMetric
 from shared.policies.find_and_replace import FindAndReplace
 from shared.policies.forward_request import ForwardRequest
 from shared.policies.ip_filter import IpFilter
 from shared.policies.json_to_xml import JsonToXml
 from shared.policies.limit_concurrency import LimitConcurrency
+from shared.policies.llm_content_safety import LlmContentSafety
+from shared.policies.llm_emit_token_metric import AzureOpenaiEmitTokenMetric, LlmEmitTokenMetric
+from shared.policies.llm_semantic_cache_lookup import AzureOpenaiSemanticCacheLookup, LlmSemanticCacheLookup
+from shared.policies.llm_semantic_cache_store import AzureOpenaiSemanticCacheStore, LlmSemanticCacheStore
+from shared.policies.log_to_eventhub import LogToEventhub
 from shared.policies.mock_response import MockResponse
 from shared.policies.policy import Policy
 from shared.policies.retry import Retry
 from shared.policies.return_response import ReturnResponse
 from shared.policies.rewrite_uri import RewriteUri
+from shared.policies.send_one_way_request import SendOneWayRequest
+from shared.policies.send_request import SendRequest
 from shared.policies.set_backend_service import SetBackendService
 from shared.policies.set_body import SetBody
 from shared.policies.set_header import SetHeader
@@ -20,22 +36,45 @@ from shared.policies.set_method import SetMethod
 from shared.policies.set_query_parameter import SetQueryParameter
 from shared.policies.set_status import SetStatus
 from shared.policies.set_variable import SetVariable
+from shared.policies.trace import Trace
+from shared.policies.validate_azure_ad_token import ValidateAzureAdToken
+from shared.policies.validate_content import ValidateContent
+from shared.policies.validate_jwt import ValidateJwt
 from shared.policies.wait import Wait
 from shared.policies.xml_to_json import XmlToJson
 
 POLICIES: tuple[type[Policy], ...] = (
+    AuthenticationBasic,
+    AuthenticationCertificate,
+    AuthenticationManagedIdentity,
+    AzureOpenaiEmitTokenMetric,
+    AzureOpenaiSemanticCacheLookup,
+    AzureOpenaiSemanticCacheStore,
+    CacheLookup,
+    CacheLookupValue,
+    CacheRemoveValue,
+    CacheStore,
+    CacheStoreValue,
     CheckHeader,
     Choose,
     Cors,
+    EmitMetric,
     FindAndReplace,
     ForwardRequest,
     IpFilter,
     JsonToXml,
     LimitConcurrency,
+    LlmContentSafety,
+    LlmEmitTokenMetric,
+    LlmSemanticCacheLookup,
+    LlmSemanticCacheStore,
+    LogToEventhub,
     MockResponse,
     Retry,
     ReturnResponse,
     RewriteUri,
+    SendOneWayRequest,
+    SendRequest,
     SetBackendService,
     SetBody,
     SetHeader,
@@ -43,6 +82,10 @@ POLICIES: tuple[type[Policy], ...] = (
     SetQueryParameter,
     SetStatus,
     SetVariable,
+    Trace,
+    ValidateAzureAdToken,
+    ValidateContent,
+    ValidateJwt,
     Wait,
     XmlToJson,
 )

@@ -69,7 +69,14 @@ def compile_documents(loaded: Loaded, operations: Mapping[str, Sequence[Operatio
 
     fragments = {id: (file, texts[file]) for id, file in gateway.fragments.items() if read(file, ("fragments", id))}
     compiler = Compiler(
-        gateway, loaded.named_values, {policy.element: policy for policy in POLICIES}, REFUSED, fragments
+        gateway,
+        loaded.named_values,
+        {policy.element: policy for policy in POLICIES},
+        REFUSED,
+        fragments,
+        certificates=loaded.certificates,
+        schemas=loaded.schemas,
+        placeholders=loaded.placeholders,
     )
     documents = PolicyDocuments(compiler)
     declared: list[tuple[Scope, str, str | None, tuple[str | int, ...]]] = [("global", "", gateway.policy, ("policy",))]

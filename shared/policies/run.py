@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from pydantic import BaseModel
+
 from shared.context import Context
 from shared.errors import GatewayError, PolicyFailed
 from shared.message import GatewayResponse
@@ -46,6 +48,35 @@ class Place:
 
 
 Statements = Sequence[Statement]
+
+
+class Shortcut(GatewayResponse):
+    """An answer that takes the backend's place, such as a cached one: outbound goes on after the policy that would
+    have kept it (`element`), and from its beginning when there is none."""
+
+    __slots__ = ("element",)
+
+    def __init__(self, element: str, response: GatewayResponse) -> None:
+        super().__init__(response.status_code, response.headers, response.body, status_reason=response.status_reason)
+        self.element = element
+
+    def rest(self, outbound: Statements) -> Statements:
+        """What is left to run of outbound."""
+        for index, statement in enumerate(outbound):
+            if _holds(statement, self.element):
+                return outbound[index + 1 :]
+        return outbound
+
+
+def _holds(part: object, element: str) -> bool:
+    """Whether a policy is the one named, or has it somewhere inside."""
+    if isinstance(part, tuple | list):
+        return any(_holds(one, element) for one in part)
+    if getattr(getattr(part, "place", None), "element", None) == element:
+        return True
+    # Policies and their parts are models: what is nested in them are tuples and models among their fields.
+    fields = vars(part).values() if isinstance(part, BaseModel) else ()
+    return any(_holds(field, element) for field in fields if isinstance(field, tuple | list | BaseModel))
 
 
 async def run(statements: Statements, ctx: Context) -> GatewayResponse | None:

@@ -1,0 +1,48 @@
+"""The services policies use of the outside world, made once per process and put where policies find them."""
+
+from shared.backends.background import Background
+from shared.backends.client_tls import ClientTls
+from shared.backends.event_hubs import EventHubs
+from shared.backends.openid import OpenIdProviders
+from shared.backends.sender import Sender
+from shared.backends.transport import Transport
+from shared.context import Services
+from shared.policies.llm_content_safety import ContentSafety
+from shared.policies.validate_azure_ad_token import EntraAuthority
+from shared.settings import Settings
+from shared.stores.account import Account
+from shared.stores.cache import TABLE, Caches, MemoryCache, TableCache
+from shared.telemetry.metrics import Metrics, MetricTotals
+
+
+class Outside:
+    """Makes the services and ends them: what is under way gets a few seconds to come to its end."""
+
+    def __init__(self, settings: Settings, services: Services, transport: Transport, account: Account | None) -> None:
+        """Fills `services.extras`. Nothing is connected before it is used."""
+        environment = settings.environment
+        tls = ClientTls()
+        self.sender = Sender(transport, tls)
+        self.background = Background()
+        self.event_hubs = EventHubs(self.sender, services.tokens)
+        self.table = TableCache(account.tables.table(TABLE, deadline=1.0), services.clock) if account else None
+        authority = environment.get("AZURE_AUTHORITY_HOST") or EntraAuthority().url
+        services.extras |= {
+            Background: self.background,
+            Caches: Caches(MemoryCache(services.monotonic), self.table),
+            ClientTls: tls,
+            ContentSafety: ContentSafety(environment.get("GATEWAY_ALLOW_UNENFORCED_SAFETY", "").lower() == "true"),
+            EntraAuthority: EntraAuthority(authority.rstrip("/") if "://" in authority else f"https://{authority}"),
+            EventHubs: self.event_hubs,
+            Metrics: MetricTotals(),
+            OpenIdProviders: OpenIdProviders(self.sender, services.monotonic),
+            Sender: self.sender,
+        }
+
+    async def aclose(self) -> None:
+        """Let background work and queued messages out, then close."""
+        await self.background.aclose()
+        await self.event_hubs.aclose()
+        if self.table is not None:
+            await self.table.aclose()
+        await self.sender.aclose()

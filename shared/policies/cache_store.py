@@ -1,0 +1,86 @@
+"""cache-store: keeps the response to a GET for cache-lookup."""
+
+from collections.abc import AsyncIterator
+from typing import ClassVar
+
+from pydantic import Field
+
+from shared.context import Context
+from shared.message import GatewayResponse, decode_content
+from shared.policies.cache_lookup import CacheMiss, cache_control, write_response
+from shared.policies.expression import Expression
+from shared.policies.policy import Policy, Section
+from shared.stores.cache import Caches
+
+# Larger responses pass by: a cache that they fill serves nobody.
+LARGEST = 1_048_576
+NOT_KEPT = ("content-length", "content-encoding", "set-cookie", "x-request-id", "age", "date")
+
+
+class CacheStore(Policy):
+    """Keeps the response as it is at this place for `duration` seconds, when cache-lookup has missed it.
+
+    Only status 200, or any with `cache-response="true"`. A body that is still a stream is kept as it passes on its way
+    to the caller, once it has come to its end. Never kept: server-sent events, bodies over 1 MiB, responses that set a
+    cookie.
+    https://learn.microsoft.com/azure/api-management/cache-store-policy
+    """
+
+    element: ClassVar[str] = "cache-store"
+    sections: ClassVar[frozenset[Section]] = frozenset({"outbound"})
+    once: ClassVar[bool] = True
+
+    duration: Expression[int]
+    cache_response: Expression[bool] = Field(default_factory=lambda: Expression(False))
+
+    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+        """Keep the response, now or when its last byte has come."""
+        miss, response = ctx.notes.get(CacheMiss), ctx.response
+        if miss is None or response is None or response.is_event_stream or "set-cookie" in response.headers:
+            return None
+        if response.status_code != 200 and not await self.cache_response(ctx):
+            return None
+        seconds = await self.duration(ctx)
+        kept = _Kept(ctx, miss, response, seconds)
+        if response.body is not None:
+            await kept.keep(response.body)
+        elif response.stream is not None:
+            response.stream = kept.watch(response.stream)
+        response.headers.set("cache-control", cache_control(miss, seconds))
+        return None
+
+
+class _Kept:
+    """One response on its way into the cache."""
+
+    def __init__(self, ctx: Context, miss: CacheMiss, response: GatewayResponse, seconds: int) -> None:
+        self._cache = ctx.services.get(Caches).of(miss.caching_type)
+        self._key = miss.key
+        self._seconds = seconds
+        self._expires = ctx.services.clock().timestamp() + seconds
+        self._coding = response.headers.get("content-encoding")
+        self._head = GatewayResponse(
+            response.status_code, response.headers.copy(), b"", status_reason=response.status_reason
+        )
+        for name in NOT_KEPT:
+            self._head.headers.remove(name)
+
+    async def keep(self, body: bytes) -> None:
+        if len(body) <= LARGEST:
+            await self._cache.put(self._key, write_response(self._head, body, self._expires), self._seconds)
+
+    async def watch(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The same stream; what came through is kept when it ends as it should."""
+        parts: list[bytes] = []
+        size = 0
+        async for part in stream:
+            size += len(part)
+            if size <= LARGEST:
+                parts.append(part)
+            else:
+                parts.clear()
+            yield part
+        if size <= LARGEST:
+            body = b"".join(parts)
+            # Another caller may not take this coding.
+            await self.keep(decode_content(body, self._coding) if self._coding else body)
