@@ -111,7 +111,7 @@ def _item_place(c: "Compiler", node: "Node") -> Place | None:
     return Place(
         lambda frame: (receiver(frame), key(frame)),
         lambda frame, at: get_item(*at),
-        lambda frame, at, value: set_item(*at, value),
+        lambda frame, at, value: set_item(at[0], at[1], value),
     )
 
 

@@ -41,17 +41,21 @@ def _static_equals(a: Any, b: Any) -> bool:
     return a is b or (a is not None and b is not None and _equals(a, b))
 
 
-OBJECT = NetType(
+def _get_type(value: Any) -> TypeObject:
+    return TypeObject(catalog().type_of(value) or OBJECT)
+
+
+OBJECT: NetType = NetType(
     "object",
     full_name="System.Object",
     aliases=("Object",),
     check=lambda value: True,
     cast=lambda target, value: value,
-    construct=lambda types: TypeObject(OBJECT),
+    construct=lambda types: TypeObject(TYPE),
     methods=returning("string", ToString=lambda value, *rest: text(value))
     | returning("int", GetHashCode=hash_code)
     | returning("bool", Equals=_equals)
-    | returning("Type", GetType=lambda value: TypeObject(catalog().type_of(value) or OBJECT)),
+    | returning("Type", GetType=_get_type),
     statics=returning("bool", Equals=_static_equals, ReferenceEquals=lambda a, b: a is b),
 )
 DYNAMIC = NetType("dynamic", cast=lambda target, value: value, check=lambda value: True, dynamic=True)
@@ -97,9 +101,9 @@ class Catalog:
             if not net.python:
                 self._foreign.append(net)
             for name in net.names(static=False):
-                member = net.find(name)
-                if member is not None:
-                    self._members.setdefault(name, []).append(member)
+                self._members.setdefault(name, []).extend(
+                    member for called in (True, False) if (member := net.find(name, called=called)) is not None
+                )
         self._setters = {name for net in self.types for name in net.settable}
 
     def find(self, name: str) -> NetType | None:
@@ -135,13 +139,13 @@ class Catalog:
                 return net
         return DELEGATE if callable(value) else None
 
-    def member_of(self, value: Any, name: str) -> Member | None:
+    def member_of(self, value: Any, name: str, *, called: bool = False) -> Member | None:
         """The member of that name for this value; for the gateway's own objects the first that fits it."""
         net = self.type_of(value)
         if net is not None:
-            return net.find(name) or OBJECT.find(name)
+            return net.find(name, called=called) or OBJECT.find(name)
         for candidate in self._foreign:
-            member = candidate.find(name)
+            member = candidate.find(name, called=called)
             if member is None or member.is_static:
                 continue
             if member.is_method:
@@ -172,7 +176,7 @@ def short_name_of(value: Any) -> str:
 
 
 @cache
-def catalog() -> Catalog:
+def catalog() -> "Catalog":
     """The one catalog; built at the first expression, since most of a cold start has none."""
     from shared.expressions import (
         certificates,

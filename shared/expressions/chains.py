@@ -200,9 +200,9 @@ def _link(c: "Compiler", code: Code, links: list[Link], at: int) -> tuple[Code, 
     single = members if isinstance(members, Member) else None
     if called and following is not None and (single is None or single.is_method):
         return Code(
-            call_member(c, code, name, members, following.node, types), _common_result(c, members, types)
+            call_member(c, code, name, members, following.node, types), _common_result(c, code, members, types)
         ), at + 2
-    return Code(get_property(c, code, name, members), _common_result(c, members, types) if single else None), at + 1
+    return Code(get_property(c, code, name, members), _common_result(c, code, members, types)), at + 1
 
 
 def note_mention(c: "Compiler", code: Code, name: str) -> None:
@@ -222,7 +222,7 @@ def _members(c: "Compiler", code: Code, name: str, node: "Node", called: bool) -
         near = c.near(name, [*c.catalog.member_names(), *c.own_names])
         c.fail(node, f"no supported type has a member '{name}'{near}")
         return None
-    member = net.find(name)
+    member = net.find(name, called=called) or c.catalog.known("object").find(name)
     if member is not None and (member.is_method or not called or member.result is None):
         return member
     if net.dynamic or name in c.own_names:
@@ -235,12 +235,12 @@ def _members(c: "Compiler", code: Code, name: str, node: "Node", called: bool) -
     return None
 
 
-def _common_result(c: "Compiler", members: "Member | str", types: tuple[TypeRef, ...]) -> NetType | None:
-    return (
-        _result(c, members, types)
-        if isinstance(members, Member)
-        else (c.static_type(types[0]) if len(types) == 1 else None)
-    )
+def _common_result(c: "Compiler", code: Code, members: "Member | str", types: tuple[TypeRef, ...]) -> NetType | None:
+    if isinstance(members, Member):
+        return _result(c, members, types)
+    if code.type is not None and code.type.name == "dynamic":
+        return code.type
+    return c.static_type(types[0]) if len(types) == 1 else None
 
 
 EXPRESSIONS = {

@@ -1,7 +1,7 @@
 """The compiler: walks the syntax tree once, hands each node to its construct, and gathers every problem."""
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ class Compiler:
         self.locate = parsed.locate
         self.conditional = parsed.conditional
         self.casts = parsed.casts
+        self.tests = parsed.tests
         self.catalog: Catalog = catalog()
         self.problems: list[Problem] = []
         self.scope = Scope(Environment())
@@ -202,4 +203,4 @@ EXPRESSIONS: dict[str, Expression] = {
     **functions.EXPRESSIONS,
     **queries.EXPRESSIONS,
 }
-STATEMENTS: dict[str, Callable[[Any, Any], Statement]] = statements.STATEMENTS
+STATEMENTS: Mapping[str, Callable[[Any, Any], Any]] = statements.STATEMENTS

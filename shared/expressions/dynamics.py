@@ -40,7 +40,7 @@ def method_of(catalog: Catalog, name: str) -> Callable[[Any], Any]:
             return member
         if value is None:
             return _null_method(catalog, name)
-        found = catalog.member_of(value, name)
+        found = catalog.member_of(value, name, called=True)
         if found is not None and found.is_method:
             known[type(value)] = found
             return found

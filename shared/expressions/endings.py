@@ -25,6 +25,8 @@ def can_end(c: "Compiler", node: "Node") -> bool:
         case "using_statement" | "lock_statement":
             body = node.child_by_field_name("body")
             return body is None or can_end(c, body)
+        case "checked_statement":
+            return can_end(c, node.named_children[-1])
         case "try_statement":
             return _try_can_end(c, node)
     return True

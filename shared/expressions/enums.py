@@ -262,7 +262,7 @@ def _enum_type(name: str, kind: type[Enum]) -> NetType:
 
 
 def _try_parse(types: tuple[TypeRef, ...], text: str | None, ignoreCase: bool = False) -> tuple[bool, Any]:
-    kind = types[0].net.python[0]
+    kind: Any = types[0].net.python[0]
     try:
         return True, kind.parse(text or "", ignoreCase)
     except ExpressionFailed:
@@ -270,7 +270,7 @@ def _try_parse(types: tuple[TypeRef, ...], text: str | None, ignoreCase: bool = 
 
 
 def _parse(types: tuple[TypeRef, ...], *arguments: Any) -> Any:
-    kind = types[0].net.python[0] if types else arguments[0].python[0]
+    kind: Any = types[0].net.python[0] if types else arguments[0].python[0]
     rest = arguments if types else arguments[1:]
     return kind.parse(*rest)
 

@@ -41,7 +41,7 @@ def float_text(value: float) -> str:
     sign, number, exponent = _decimal_parts(digits)
     if not number:
         return f"{sign}0"
-    if -5 <= exponent - 1 < 15:
+    if -5 < exponent - 1 < 15:
         return sign + _plain(number, exponent)
     mantissa = number[0] + (f".{number[1:]}" if len(number) > 1 else "")
     return f"{sign}{mantissa}E{exponent - 1:+03d}"

@@ -141,6 +141,14 @@ def _indexed(indexes: list[int]) -> Step:
     return step
 
 
+def _either(first: Test, second: Test) -> Test:
+    return lambda token, root: first(token, root) or second(token, root)
+
+
+def _both(first: Test, second: Test) -> Test:
+    return lambda token, root: first(token, root) and second(token, root)
+
+
 class _Filter:
     """A recursive-descent reader of ``?(...)``: comparisons of paths and literals with && and ||."""
 
@@ -177,15 +185,13 @@ class _Filter:
     def either(self) -> Test:
         test = self.both()
         while self.take("||"):
-            first, second = test, self.both()
-            test = lambda token, root, a=first, b=second: a(token, root) or b(token, root)  # noqa: E731
+            test = _either(test, self.both())
         return test
 
     def both(self) -> Test:
         test = self.one()
         while self.take("&&"):
-            first, second = test, self.one()
-            test = lambda token, root, a=first, b=second: a(token, root) and b(token, root)  # noqa: E731
+            test = _both(test, self.one())
         return test
 
     def one(self) -> Test:
@@ -241,7 +247,7 @@ def _compare(operator: str, a: Any, b: Any) -> bool:
         return (alike and a == b) == (operator == "==")
     if not alike or a is None:
         return False
-    return {"<": a < b, ">": a > b, "<=": a <= b, ">=": a >= b}[operator]
+    return bool({"<": a < b, ">": a > b, "<=": a <= b, ">=": a >= b}[operator])
 
 
 def _number(value: Any) -> bool:

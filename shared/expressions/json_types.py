@@ -331,6 +331,10 @@ def _ancestors(token: JToken) -> NetList:
     return NetList(found)
 
 
+def _children_of(types: Types, token: JToken) -> NetList:
+    return NetList([one for one in token.children() if not types or types[0].holds(one)])
+
+
 def _count(token: JToken) -> int:
     return len(token.members) if isinstance(token, JObject) else len(token.children())
 
@@ -351,15 +355,13 @@ TOKEN = NetType(
     | returning(
         "JToken", Parent=_parent, Next=_sibling(1), Previous=_sibling(-1), Root=_root, First=_end(0), Last=_end(-1)
     ),
-    methods=returning(None, Value=_value, Values=_values, ToObject=_to_object)
+    methods=returning(None, Value=_value, ToObject=_to_object)
+    | returning("List", Values=_values, Children=_children_of)
     | returning("JToken", SelectToken=_select_token, DeepClone=clone)
     | returning("IEnumerable", SelectTokens=lambda token, path, error=False: NetList(select(token, path)))
     | returning("string", ToString=_to_string)
     | returning(
         None,
-        Children=lambda run, types, token: NetList(
-            [one for one in token.children() if not types or types[0].holds(one)]
-        ),
         Remove=_remove,
         Replace=_replace,
         AddAfterSelf=_beside(1),
@@ -431,7 +433,6 @@ OBJECT = NetType(
     (JObject,),
     full_name="Newtonsoft.Json.Linq.JObject",
     base=TOKEN,
-    dynamic=True,
     construct=_new_object,
     properties=returning("int", Count=_count),
     methods=returning(

@@ -31,7 +31,9 @@ Delegate = Callable[..., Any]
 def arity(function: Delegate) -> int:
     """How many parameters a lambda has; a method given by name takes one."""
     code = getattr(function, "__code__", None)
-    return code.co_argcount if code and not code.co_flags & 0x04 else 1
+    if code is None or code.co_flags & 0x04:
+        return 1
+    return int(code.co_argcount) - len(getattr(function, "__defaults__", None) or ())
 
 
 def walk(run: Run, source: Any) -> Iterator[Any]:
@@ -61,6 +63,10 @@ def key_by(comparer: Any) -> Delegate:
     return sort_key
 
 
+def _after(select: Delegate, key: Delegate) -> Delegate:
+    return lambda item: key(select(item))
+
+
 class Ordered(Seq):
     """``IOrderedEnumerable<T>``: a source and the keys it is sorted by, most important first."""
 
@@ -70,14 +76,14 @@ class Ordered(Seq):
         self.run = run
         self.source = source
         self.keys = keys
-        super().__init__(self._sorted)
+        super().__init__(self._sorted, source)
 
     def _sorted(self) -> Iterator[Any]:
         items = list(walk(self.run, self.source))
         for select, descending, comparer in reversed(self.keys):
             key = key_by(comparer)
             try:
-                items.sort(key=lambda item, key=key, select=select: key(select(item)), reverse=descending)
+                items.sort(key=_after(select, key), reverse=descending)
             except TypeError:
                 message = "Failed to compare two elements in the array."
                 raise ExpressionFailed("InvalidOperationException", message) from None
@@ -110,7 +116,7 @@ def _select(run: Run, source: Any, selector: Delegate) -> Seq:
 
 def _where(run: Run, source: Any, predicate: Delegate) -> Seq:
     if arity(predicate) == 1:
-        return Seq(lambda: filter(predicate, walk(run, source)))
+        return Seq(lambda: filter(predicate, walk(run, source)), source)
     return Seq(lambda: (item for i, item in enumerate(walk(run, source)) if predicate(item, i)))
 
 
@@ -157,12 +163,17 @@ def _first(matching: Iterator[Any]) -> Any:
 
 def default_of(source: Any) -> Any:
     """``default(T)`` of a sequence whose element type is known at run time; null else."""
+    while isinstance(source, Seq) and source.like is not None:
+        source = source.like
     element = getattr(source, "element", None)
     if element is not None:
         return element.default()
     if isinstance(source, NetDictionary):
         return Pair()
-    return 0 if isinstance(source, bytes | bytearray) else None
+    if isinstance(source, bytes | bytearray):
+        return 0
+    first = source[0] if isinstance(source, list) and source else None
+    return type(first)(0) if isinstance(first, bool | int | float | Decimal) else None
 
 
 def _pick(choose: Delegate, or_default: bool) -> Delegate:

@@ -187,7 +187,9 @@ ARRAY = NetType(
         GetValue=lambda values, index: values[place(index, len(values))],
         SetValue=lambda values, value, index: values.__setitem__(place(index, len(values)), value),
         Add=_resize_error,
-        AsSpan=lambda values, *span: values[_range(values, *span)] if len(span) == 2 else values[slice(*span, None)],
+        AsSpan=lambda values, start=0, length=None: values[
+            _range(values, start, len(values) - start if length is None else length)
+        ],
     )
     | returning(
         "int", GetLength=lambda values, dimension: len(values), GetUpperBound=lambda values, dimension: len(values) - 1

@@ -49,10 +49,12 @@ class NetList(list[Any]):
 class Seq:
     """A lazy ``IEnumerable<T>``: evaluated anew each time it is walked, as LINQ does."""
 
-    __slots__ = ("start",)
+    __slots__ = ("like", "start")
 
-    def __init__(self, start: Callable[[], Iterator[Any]]) -> None:
+    def __init__(self, start: Callable[[], Iterator[Any]], like: Any = None) -> None:
         self.start = start
+        self.like = like
+        """A sequence with elements of the same type, by which ``FirstOrDefault`` knows the default."""
 
     def __iter__(self) -> Iterator[Any]:
         return self.start()

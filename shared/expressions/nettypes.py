@@ -93,12 +93,21 @@ class NetType:
             (self.constants, False, True),
         ):
             for name, (result, function) in group.items():
-                key = f"static {name}" if static else name
+                key = f"static {name}" if static else f"{name}()" if method else name
                 self._members[key] = Member(function, result, is_method=method, is_static=static)
 
-    def find(self, name: str) -> Member | None:
-        """The instance member of that C# name, own or inherited."""
-        return self._members.get(name) or (self.base.find(name) if self.base else None)
+    def find(self, name: str, *, called: bool = False) -> Member | None:
+        """The instance member of that C# name, own or inherited: a method when it is called, else a property."""
+        first, second = (f"{name}()", name) if called else (name, f"{name}()")
+        return self._inherited(first) or self._inherited(second)
+
+    def _inherited(self, key: str) -> Member | None:
+        net: NetType | None = self
+        while net is not None:
+            if key in net._members:
+                return net._members[key]
+            net = net.base
+        return None
 
     def find_static(self, name: str) -> Member | None:
         return self._members.get(f"static {name}") or (self.base.find_static(name) if self.base else None)
@@ -107,7 +116,11 @@ class NetType:
         return self.settable.get(name) or (self.base.setter(name) if self.base else None)
 
     def names(self, *, static: bool) -> Iterable[str]:
-        own = [key.removeprefix("static ") for key, member in self._members.items() if member.is_static == static]
+        own = [
+            key.removeprefix("static ").removesuffix("()")
+            for key, member in self._members.items()
+            if member.is_static == static
+        ]
         return [*own, *(self.base.names(static=static) if self.base else ())]
 
     def holds(self, value: Any) -> bool:

@@ -7,6 +7,7 @@ from shared.expressions.catalog import TypeObject
 from shared.expressions.code import RUN, Code, Eval, Frame, constant
 from shared.expressions.errors import ExpressionFailed
 from shared.expressions.operators import BINARY, add, complement, equals, invert, negate, unboxed
+from shared.expressions.patterns import is_test
 from shared.expressions.ranges import FromEnd, Range
 from shared.expressions.run import Run
 
@@ -255,6 +256,9 @@ def _as(c: "Compiler", node: "Node") -> Code:
     value, kind = node.child_by_field_name("left"), node.child_by_field_name("right")
     if value is None or kind is None:
         return c.fail(node, "'as' needs a value and a type")
+    negated = c.tests.get(node.children[1].start_byte)
+    if negated is not None:
+        return is_test(c, value, kind, negated=negated)
     reference, evaluate = c.type_reference(kind), c.expression(value).run
     if reference is None:
         return c.fail(kind, "'as' needs a type")

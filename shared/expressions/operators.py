@@ -196,10 +196,11 @@ def complement(a: Any) -> Any:
 
 
 def invert(a: Any) -> Any:
+    """``!``; of a nullable bool without value there is none."""
     a = unboxed(a)
-    if type(a) is not bool:
+    if type(a) is not bool and a is not None:
         raise cannot_apply("!", a, a)
-    return not a
+    return None if a is None else not a
 
 
 BINARY: dict[str, Operation] = {

@@ -54,8 +54,12 @@ def _stored(frame: Frame, store: Store, value: Any) -> bool:
 def _names_type(c: "Compiler", node: "Node") -> bool:
     if node.type in ("predefined_type", "generic_name", "array_type", "nullable_type"):
         return True
-    name = c.text(node)
-    return node.type == "identifier" and c.scope.find(name) is None and c.catalog.find(name) is not None
+    name = c.text(node.named_children[-1] if node.type == "qualified_name" else node)
+    return (
+        node.type in ("identifier", "qualified_name")
+        and c.scope.find(name) is None
+        and c.catalog.find(name) is not None
+    )
 
 
 def _constant(c: "Compiler", node: "Node") -> Match:
@@ -156,9 +160,13 @@ def _positional(c: "Compiler", node: "Node") -> Match:
 
 
 def _is(c: "Compiler", node: "Node") -> Code:
-    value, wanted = node.children[0], node.named_children[-1]
+    return is_test(c, node.children[0], node.named_children[-1], negated=False)
+
+
+def is_test(c: "Compiler", value: "Node", wanted: "Node", *, negated: bool) -> Code:
+    """``value is wanted`` and ``value is not wanted``."""
     evaluate, matches = c.expression(value).run, pattern(c, wanted)
-    return Code(lambda frame: matches(frame, evaluate(frame)), c.catalog.known("bool"))
+    return Code(lambda frame: matches(frame, evaluate(frame)) != negated, c.catalog.known("bool"))
 
 
 def _switch(c: "Compiler", node: "Node") -> Code:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-import regex
+import regex  # type: ignore[import-untyped]
 
 from shared.expressions.enums import number_of
 from shared.expressions.errors import ExpressionFailed, LimitExceeded, argument_null

@@ -272,9 +272,9 @@ def _for(c: "Compiler", node: "Node") -> Statement:
     if body_node is None:
         c.fail(node, "for needs a body")
         return lambda frame: None
-    updates = node.children_by_field_name("update")
+    updates = [one for one in node.children_by_field_name("update") if one.is_named]
     condition_node = node.child_by_field_name("condition")
-    starts = node.children_by_field_name("initializer")
+    starts = [one for one in node.children_by_field_name("initializer") if one.is_named]
     with c.nested():
         begin = [_declaration(c, one) if one.type == "variable_declaration" else _effect(c, one) for one in starts]
         test = condition(c, condition_node) if condition_node is not None else None

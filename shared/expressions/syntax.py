@@ -13,6 +13,7 @@ _EXPRESSION = b"return ", b"\n;"
 _BLOCK = b"{", b"\n}"
 MAX_SOURCE = 200_000
 MAX_DEPTH = 400
+_REPAIRS = 10  # one repair can bring the next to light
 
 
 class Source:
@@ -34,21 +35,28 @@ class Source:
             raise ExpressionErrors(file, [Problem(line, column, "the expression is empty")])
         self.conditional: set[int] = set()
         self.casts: dict[int, list[Node]] = {}
-        root = parser().parse(self.text).root_node
-        repaired = self._repaired(root)
-        if repaired is not None:
-            root = parser().parse(repaired).root_node
+        self.tests: dict[int, bool] = {}
+        written = self.text
+        root = parser().parse(written).root_node
+        for _ in range(_REPAIRS):
+            repaired = self._repaired(root, written)
+            if repaired == written:
+                break
+            written = repaired
+            root = parser().parse(written).root_node
         self._refuse_errors(root)
         self.root = self._root(root, block=block)
 
-    def _repaired(self, root: "Node") -> bytes | None:
-        """Text of the same length in which tree-sitter's C# grammar binds as C# does; none where it already did.
+    def _repaired(self, root: "Node", written: bytes) -> bytes:
+        """Text of the same length in which tree-sitter's C# grammar binds as C# does.
 
         The grammar takes all of ``a && b`` for the receiver in ``a && b?.c``: there ``?`` is written as the postfix
         ``!``, which binds tightly, and remembered in ``conditional``. It reads ``(T)a.Get<U>(x)`` as two
-        comparisons: there the cast is blanked out, and remembered in ``casts`` by the start of its value.
+        comparisons: there the cast is blanked out, and remembered in ``casts`` by the start of its value. It takes
+        all of ``T && b`` for the pattern in ``a is T && b``: there ``is`` is written as ``as``, and remembered in
+        ``tests`` with whether ``not`` followed; before a literal it becomes ``==`` or ``!=``.
         """
-        made = bytearray(self.text)
+        made = bytearray(written)
         pending = [root]
         while pending:
             node = pending.pop()
@@ -58,7 +66,27 @@ class Source:
                 made[node.children[1].start_byte] = ord("!")
             elif node.type == "binary_expression" and node.children[1].type == "<":
                 self._blank_casts(node.children[0], made)
-        return bytes(made) if made != self.text else None
+            elif node.type == "is_pattern_expression":
+                self._end_pattern(node, made)
+        return bytes(made)
+
+    def _end_pattern(self, node: "Node", made: bytearray) -> None:
+        word = next((one for one in node.children if one.type == "is"), None)
+        pattern = node.named_children[-1]
+        negated = pattern.type == "negated_pattern"
+        inner = pattern.named_children[-1] if negated else pattern
+        value = inner.named_children[0] if inner.type == "constant_pattern" and inner.named_children else None
+        if word is None or value is None or value.type != "binary_expression":
+            return
+        while value.type == "binary_expression":
+            value = value.children[0]
+        if negated:
+            made[pattern.start_byte : pattern.start_byte + 3] = b"   "
+        if value.type.endswith("_literal"):
+            made[word.start_byte : word.end_byte] = b"!=" if negated else b"=="
+        else:
+            made[word.start_byte : word.end_byte] = b"as"
+            self.tests[word.start_byte] = negated
 
     def _blank_casts(self, node: "Node", made: bytearray) -> None:
         kinds: list[Node] = []

@@ -179,7 +179,7 @@ class UriBuilder:
         uri = value if isinstance(value, NetUri) else NetUri("http://localhost/" if value is None or rest else value)
         self.Scheme, self.Host, self.Path = uri.parts.scheme, uri.host, uri.path
         self.Query, self.Fragment = uri.query, uri.fragment
-        self.Port = uri.parts.port or -1
+        self.Port = uri.port
         for name, part in zip(("Scheme", "Host", "Port", "Path"), (value, *rest) if rest else (), strict=False):
             setattr(self, name, part)
 

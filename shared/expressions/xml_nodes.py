@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, cast
 from xml.etree.ElementTree import ParseError, TreeBuilder, XMLParser
 from xml.sax.saxutils import escape, quoteattr
 
@@ -211,12 +211,12 @@ def parse_xml(source: Any, kind: str = "XElement") -> "XElement | XDocument":
     parser = XMLParser(target=_Builder())
     try:
         parser.feed(re.sub(r"^<\?xml[^>]*\?>", "", content))
-        root = parser.close()
+        root: Any = parser.close()
     except ParseError as error:
         line, position = error.position
         message = f"Data at the root level is invalid. Line {line}, position {position + 1}."
         raise ExpressionFailed("XmlException", message) from None
-    return XDocument(root) if kind in ("XDocument", "XmlDocument") else root
+    return XDocument(root) if kind in ("XDocument", "XmlDocument") else cast(XElement, root)
 
 
 def write(element: XElement, *, indented: bool = True) -> str:
