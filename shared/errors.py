@@ -75,7 +75,7 @@ class OperationNotFound(Refusal):
     reason = "OperationNotFound"
 
     def __init__(self) -> None:
-        super().__init__("Resource not found")
+        super().__init__("Unable to match incoming request to an operation.", answer="Resource not found")
 
 
 class AccessDenied(Refusal):
@@ -89,6 +89,8 @@ class AccessDenied(Refusal):
         """No key where the API requires one. `challenge` is the WWW-Authenticate value."""
         return cls(
             "Access denied due to missing subscription key. "
+            "Make sure to include subscription key when making requests to this API.",
+            answer="Access denied due to missing subscription key. "
             "Make sure to include subscription key when making requests to an API.",
             reason="SubscriptionKeyNotFound",
             headers=[("www-authenticate", challenge)],

@@ -42,6 +42,20 @@ class Backends:
         target = self.choose(ctx)
         return str(target.origin) + target.base_path
 
-    async def forward(self, ctx: Context, *, header_timeout: float | None = None) -> GatewayResponse:
+    async def forward(
+        self,
+        ctx: Context,
+        *,
+        header_timeout: float | None = None,
+        continue_timeout: float | None = None,
+        follow_redirects: bool = False,
+    ) -> GatewayResponse:
         """One attempt at the backend chosen for the request; see `forward.forward`."""
-        return await forward(ctx, self.choose(ctx), self._transport, header_timeout=header_timeout)
+        return await forward(
+            ctx,
+            self.choose(ctx),
+            self._transport,
+            header_timeout=header_timeout,
+            continue_timeout=continue_timeout,
+            follow_redirects=follow_redirects,
+        )

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import httpx
 
 from shared.backends.client_tls import ClientTls
+from shared.backends.redirects import MOST, redirected
 from shared.backends.target import Target
 from shared.backends.transport import Content, Transport, build_request
 from shared.context import Context
@@ -19,17 +20,26 @@ from shared.message import (
 
 
 async def forward(
-    ctx: Context, target: Target, transport: Transport, *, header_timeout: float | None = None
+    ctx: Context,
+    target: Target,
+    transport: Transport,
+    *,
+    header_timeout: float | None = None,
+    continue_timeout: float | None = None,
+    follow_redirects: bool = False,
 ) -> GatewayResponse:
     """Send `ctx.request` to `target` and return its answer with the body unread.
 
-    `header_timeout` (seconds) shortens the backend's own limit, never lengthens it past what the platform allows.
+    `header_timeout` (seconds) shortens the backend's own limit, never lengthens it past what the platform allows; with
+    `continue_timeout` a body waits so long for the backend's "100 Continue". `follow_redirects` as `redirects` says.
     BackendError when no answer comes: 502 for the connection, 504 for time. The request itself is left as it was.
     """
-    request = await build(ctx, target, header_timeout)
+    request = await build(ctx, target, header_timeout, continue_timeout)
     ctx.backend = target.info
     try:
         response = await transport.handle_async_request(request)
+        if follow_redirects:
+            response = await _follow(ctx, transport, request, response)
     except httpx.TransportError as error:
         raise as_backend_error(error, target.info.id) from error
     headers = Headers(end_to_end([(name.lower(), value) for name, value in response.headers.raw]))
@@ -46,7 +56,27 @@ async def forward(
     )
 
 
-async def build(ctx: Context, target: Target, header_timeout: float | None) -> httpx.Request:
+async def _follow(
+    ctx: Context, transport: Transport, request: httpx.Request, response: httpx.Response
+) -> httpx.Response:
+    """The answer at the end of a chain of redirects; all of them together have the time one answer has."""
+    timeout: dict[str, float] = request.extensions["timeout"]
+    monotonic = ctx.services.monotonic
+    deadline = monotonic() + timeout["headers"]
+    for _ in range(MOST):
+        following = redirected(request, response, {**timeout, "headers": max(0.001, deadline - monotonic())})
+        if following is None:
+            break
+        ctx.trace({"status": response.status_code, "redirected to": following.url.host}, "forward-request")
+        await response.aclose()
+        request = following
+        response = await transport.handle_async_request(request)
+    return response
+
+
+async def build(
+    ctx: Context, target: Target, header_timeout: float | None, continue_timeout: float | None = None
+) -> httpx.Request:
     """The request of one attempt: the caller's, less what no backend may see, plus what this backend must be shown."""
     request = ctx.request
     withheld = {id(pair) for pair in ctx.withheld}
@@ -67,6 +97,9 @@ async def build(ctx: Context, target: Target, header_timeout: float | None) -> h
     timeout = target.timeouts
     if header_timeout is not None and header_timeout < timeout["headers"]:
         timeout = {**timeout, "headers": header_timeout}
+    if continue_timeout is not None and content:
+        timeout = {**timeout, "continue": continue_timeout}
+        headers = [pair for pair in headers if pair[0] != b"expect"] + [(b"expect", b"100-continue")]
     return build_request(
         request.method,
         target.origin,

@@ -98,6 +98,11 @@ def _tls_extension(tls: Tls, folder: Path) -> dict[str, object]:
 def split_url(url: str) -> tuple[httpx.URL, str]:
     """(origin, path without trailing slash) of an http or https URL; ValueError for anything else."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("not an http(s) URL without credentials")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"not an http(s) URL: {url}")
-    return httpx.URL(f"{parts.scheme}://{parts.netloc}"), parts.path.rstrip("/")
+    try:
+        return httpx.URL(f"{parts.scheme}://{parts.netloc}"), parts.path.rstrip("/")
+    except httpx.InvalidURL as error:
+        raise ValueError(f"not an http(s) URL: {url}") from error

@@ -17,6 +17,7 @@ from shared.gateway.receive import receive
 from shared.gateway.reply import Reply
 from shared.gateway.tracing import Tracing
 from shared.message import GatewayRequest, GatewayResponse, Headers, Url
+from shared.policies.run import Statements
 
 log = logging.getLogger("gateway")
 
@@ -49,8 +50,8 @@ class Gateway:
         if request.scope["path"] == HEALTH:
             return Response(status_code=200)
         ctx: Context | None = None
+        serving = self.serving
         try:
-            serving = self.serving
             if serving is None:
                 raise Unavailable("The gateway has no valid configuration.", headers=[("retry-after", "10")])
             limit = serving.catalog.gateway.limits.max_request_body
@@ -63,8 +64,10 @@ class Gateway:
                 raise
             return await self._abandon(ctx)
         except GatewayError as error:
-            ctx = ctx or self._unread(request)
-            return Reply(ctx, await answer_error(ctx, error, ()))
+            if ctx is None or serving is None:
+                ctx = self._unread(request)
+                return Reply(ctx, await answer_error(ctx, error, ()))
+            return Reply(ctx, await answer_error(ctx, error, _on_error(ctx, serving.catalog)))
         except Exception:
             ctx = ctx or self._unread(request)
             log.exception("request %s: the gateway broke", ctx.request_id)
@@ -73,6 +76,7 @@ class Gateway:
     async def _answer(self, ctx: Context, serving: Serving) -> GatewayResponse:
         request, catalog = ctx.request, serving.catalog
         ctx.backends = serving.backends
+        ctx.section = "inbound"
         found = catalog.routes.match(request.url.path)
         if found is None:
             raise OperationNotFound
@@ -109,3 +113,10 @@ class Gateway:
         """A Context for a request that could not be received, to word its error."""
         headers = Headers(request.scope["headers"])
         return Context(GatewayRequest(request.method, Url("http", "", 80, "/"), headers), self._services)
+
+
+def _on_error(ctx: Context, catalog: Catalog) -> Statements:
+    """The on-error policies for what went wrong before any policy ran, of the scopes that are known by then."""
+    api = ctx.api.id if ctx.api is not None else ""
+    operation = ctx.operation.id if ctx.operation is not None else ""
+    return catalog.documents.sections(api, operation, ctx.product.id if ctx.product is not None else "").on_error

@@ -32,7 +32,7 @@ async def preflight(ctx: Context, catalog: Catalog, route: Route, keys: KeyRing)
     except AccessDenied:
         ctx.product = route.access.open_product
     product = ctx.product.id if ctx.product is not None else ""
-    inbound = catalog.sections(route.api.id, ctx.operation.id, product).inbound
+    inbound = catalog.documents.sections(route.api.id, ctx.operation.id, product).inbound
     policies = [statement for statement in inbound if isinstance(statement, Cors)]
     if not policies:
         raise OperationNotFound

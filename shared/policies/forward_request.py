@@ -1,8 +1,8 @@
 """forward-request: sends the request to its backend."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from shared.context import Context
 from shared.errors import BackendError
@@ -10,26 +10,43 @@ from shared.message import GatewayResponse
 from shared.policies.expression import Expression
 from shared.policies.policy import Policy, Section
 
+Wait = Annotated[int, Field(ge=0)]
+
+# When to come back is for the caller to know, also where an error takes the place of the backend's response.
+RETRY_AFTER = ("retry-after", "retry-after-ms", "x-ms-retry-after-ms")
+
 
 class ForwardRequest(Policy):
     """Sends the request to the chosen backend and puts the answer, unread, into `context.Response`.
 
-    `timeout` (seconds) or `timeout-ms` bound the wait for response headers; more than the platform's own limit has no
-    effect. `buffer-response` makes no difference here: a response stays a stream unless a policy reads it.
+    `timeout` (seconds) or `timeout-ms` bound the wait for response headers; 0, and more than the backend's own limit,
+    leave that limit. With `continue-timeout` (seconds) a request with a body asks for "100 Continue" and waits so long;
+    a backend that says nothing then gets the body (RFC 9110 section 10.1.1), where APIM raises an error.
+    `http-version`: backends are spoken to in HTTP/1.1 whatever it says; the 2 of APIM has no meaning for them.
+    `follow-redirects` follows up to ten, and never shows credentials to another origin.
+    `buffer-request-body` keeps a large body in memory, so that retry can send it again; a small one always is.
+    `buffer-response` makes no difference: a response stays a stream unless a policy reads it.
+    `fail-on-error-status-code` makes 400 to 599 an error; the response is then the default one with that status.
     https://learn.microsoft.com/azure/api-management/forward-request-policy
     """
 
     element: ClassVar[str] = "forward-request"
     sections: ClassVar[frozenset[Section]] = frozenset({"backend"})
 
-    timeout: Expression[int] | None = None
-    timeout_ms: Expression[int] | None = None
-    continue_timeout: Expression[int] | None = None
+    timeout: Expression[Wait] | None = None
+    timeout_ms: Expression[Wait] | None = None
+    continue_timeout: Expression[Wait] | None = None
     http_version: Literal["1", "2or1", "2"] = "1"
     follow_redirects: Expression[bool] = Field(default_factory=lambda: Expression(False))
     buffer_request_body: Expression[bool] = Field(default_factory=lambda: Expression(False))
     buffer_response: Expression[bool] = Field(default_factory=lambda: Expression(True))
     fail_on_error_status_code: Expression[bool] = Field(default_factory=lambda: Expression(False))
+
+    @model_validator(mode="after")
+    def _one_timeout(self) -> "ForwardRequest":
+        if self.timeout is not None and self.timeout_ms is not None:
+            raise ValueError("timeout and timeout-ms exclude each other")
+        return self
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """Forward once."""
@@ -39,13 +56,24 @@ class ForwardRequest(Policy):
             await ctx.response.aclose()
             ctx.response = None
         assert ctx.backends is not None
-        ctx.response = await ctx.backends.forward(ctx, header_timeout=await self._wait(ctx))
-        if ctx.response.status_code >= 400 and await self.fail_on_error_status_code(ctx):
-            status = ctx.response.status_code
-            raise BackendError(f"The backend answered with status {status}.", status=status, reason="BackendError")
+        response = ctx.response = await ctx.backends.forward(
+            ctx,
+            header_timeout=await self._wait(ctx),
+            continue_timeout=await self.continue_timeout(ctx) if self.continue_timeout is not None else None,
+            follow_redirects=await self.follow_redirects(ctx),
+        )
+        if 400 <= response.status_code <= 599 and await self.fail_on_error_status_code(ctx):
+            raise _failed(response)
         return None
 
     async def _wait(self, ctx: Context) -> float | None:
         if self.timeout_ms is not None:
-            return await self.timeout_ms(ctx) / 1000
-        return float(await self.timeout(ctx)) if self.timeout is not None else None
+            return await self.timeout_ms(ctx) / 1000 or None
+        return float(await self.timeout(ctx)) or None if self.timeout is not None else None
+
+
+def _failed(response: GatewayResponse) -> BackendError:
+    status = response.status_code
+    kept = [(name, value) for name, value in response.headers.items() if name in RETRY_AFTER]
+    message = f"The backend answered with status {status}."
+    return BackendError(message, status=status, reason="BackendErrorStatusCode", headers=kept)

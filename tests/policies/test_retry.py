@@ -1,0 +1,111 @@
+"""retry: how often, how long between, and what the attempts leave behind."""
+
+import pytest
+
+from shared.policies.retry import wait_before
+from tests.policies.running import document, policies, problems
+from tests.support.backend import Backend, Script
+
+LARGE = b"x" * 2_000_000
+
+
+def retrying(attributes: str, inner: str = "<forward-request />", condition: str = "true") -> str:
+    return document(backend=f'<retry condition="{condition}" {attributes}>{inner}</retry>')
+
+
+@pytest.mark.parametrize(
+    ("arguments", "waits"),
+    [
+        ({"interval": 3, "delta": None, "max_interval": None}, [3, 3, 3, 3]),
+        ({"interval": 3, "delta": None, "max_interval": 2}, [2, 2, 2, 2]),
+        ({"interval": 3, "delta": 2, "max_interval": None}, [3, 5, 7, 9]),
+        ({"interval": 10, "delta": 10, "max_interval": 100}, [10, 20, 40, 80, 100, 100]),  # APIM's own example
+        ({"interval": 10, "delta": 10, "max_interval": 100, "spread": 1.2}, [10, 22, 46, 94, 100]),
+    ],
+)
+def test_the_three_formulas(arguments: dict[str, float], waits: list[float]) -> None:
+    assert [wait_before(retry, **arguments) for retry in range(1, len(waits) + 1)] == waits
+
+
+def test_it_runs_once_and_then_count_times_more(backend: Backend) -> None:
+    with policies(retrying('count="3" interval="0"'), backend.url) as gateway:
+        gateway.call("POST", json={"a": 1})
+    assert [request.json() for request in backend.requests] == [{"a": 1}] * 4
+
+
+def test_it_stops_when_the_condition_does_not_hold(backend: Backend) -> None:
+    with policies(retrying('count="3" interval="0"', condition="false"), backend.url) as gateway:
+        gateway.call()
+    assert len(backend.requests) == 1
+
+
+def test_it_waits_between_attempts_but_not_before_a_fast_first(backend: Backend) -> None:
+    with policies(retrying('count="2" interval="0.4"'), backend.url) as gateway:
+        slow = gateway.call().elapsed.total_seconds()
+    with policies(retrying('count="2" interval="0.4" first-fast-retry="true"'), backend.url) as gateway:
+        fast = gateway.call().elapsed.total_seconds()
+    assert 0.8 < slow < 1.2
+    assert 0.4 < fast < 0.75
+
+
+def test_the_last_answer_is_the_callers_and_the_others_let_go(backend: Backend) -> None:
+    stream = Script(status=200, chunk_every=0.05, text="one two three four five six seven eight nine ten")
+    backend.scripts.extend([stream, stream])
+    backend.script = Script(body="the last")
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    with policies(retrying('count="2" interval="1"'), backend.url) as gateway:
+        answer = gateway.call("POST", "/v1/chat/completions", json=body)
+        assert answer.text == "the last"
+        assert all(request.client_left.wait(0.5) for request in backend.requests[:2])
+
+
+def test_an_answer_inside_ends_it(backend: Backend) -> None:
+    policy = retrying('count="5" interval="0"', "<forward-request /><return-response />")
+    with policies(policy, backend.url) as gateway:
+        assert gateway.call().content == b""
+    assert len(backend.requests) == 1
+
+
+def test_an_error_inside_ends_it(backend: Backend) -> None:
+    backend.script = Script(hang_up=True)
+    with policies(retrying('count="5" interval="0"'), backend.url) as gateway:
+        assert gateway.call("POST", json={}).status_code == 502
+    assert len(backend.requests) == 1
+
+
+def test_a_body_that_was_a_stream_is_not_sent_again(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    backend.script = Script(status=429)
+    with policies(retrying('count="2" interval="0"'), backend.url) as gateway:
+        assert gateway.call("POST", content=LARGE).status_code == 429
+    assert len(backend.requests) == 1
+    assert "not retried, its body was a stream" in caplog.text
+
+
+def test_a_buffered_body_is_sent_again(backend: Backend) -> None:
+    policy = retrying('count="2" interval="0"', '<forward-request buffer-request-body="true" />')
+    with policies(policy, backend.url) as gateway:
+        gateway.call("POST", content=LARGE)
+    assert [len(request.body) for request in backend.requests] == [len(LARGE)] * 3
+
+
+def test_it_holds_any_policy_in_any_section(backend: Backend) -> None:
+    again = '<retry condition="true" count="2" interval="0"><find-and-replace from="a" to="ab" /></retry>'
+    backend.script = Script(body="a")
+    with policies(document(again, outbound=again), backend.url) as gateway:
+        assert gateway.call("POST", content=b"a").text == "abbb"
+    assert backend.last.body == b"abbb"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ('count="0" interval="1"', "attribute count: input should be greater than or equal to 1"),
+        ('count="51" interval="1"', "attribute count: input should be less than or equal to 50"),
+        ('count="1" interval="-1"', "attribute interval: input should be greater than or equal to 0"),
+        ('count="1"', "attribute interval is required"),
+        ('count="1" interval="0" delta="x"', "attribute delta"),
+    ],
+)
+def test_wrong_attributes_do_not_load(attributes: str, message: str) -> None:
+    (problem,) = problems(retrying(attributes))
+    assert problem.startswith(f"operation.xml:1 backend/retry: {message}")
