@@ -43,6 +43,8 @@ class App:
     """
 
     RETRY_SECONDS = 10.0
+    # Secrets may change in Key Vault while no file does; APIM looks as often.
+    VAULT_REFRESH_SECONDS = 4 * 3600.0
 
     def __init__(self, settings: Settings | SettingsError, *, local: bool) -> None:
         """With a SettingsError the app answers 503 to everything, as with a configuration that does not load."""
@@ -64,6 +66,7 @@ class App:
         self._stamp: object = None
         self._loading: asyncio.Task[None] | None = None
         self._look_again = 0.0
+        self._secrets_due = 0.0
 
     async def handle(self, request: Request) -> Response:
         """The answer to any request; never raises but for its own cancellation."""
@@ -138,21 +141,31 @@ class App:
 
     async def _load_if_changed(self) -> None:
         first = self.gateway.serving is None
-        wait = self.RETRY_SECONDS if first else self.settings.reload_seconds or float("inf")
+        now = self.services.monotonic()
+        wait = self.RETRY_SECONDS
         try:
             stamp = await asyncio.to_thread(self._stamp_of_files)
-            if first or stamp != self._stamp:
+            if first or stamp != self._stamp or now >= self._secrets_due:
                 self._stamp = stamp
+                self._secrets_due = now + self.VAULT_REFRESH_SECONDS
                 await self.load()
                 self.problems = []
-                wait = self.settings.reload_seconds or float("inf")
+            wait = self._wait()
         except ConfigError as error:
+            wait = self.RETRY_SECONDS if first else self._wait()
             self.problems = [str(problem) for problem in error.problems]
             state = "no configuration" if first else "the last good configuration stays"
             log.error("%s:\n%s", state, error)
         except Exception:
             log.exception("the configuration cannot be loaded")
         self._look_again = self.services.monotonic() + wait
+
+    def _wait(self) -> float:
+        """Seconds until it is worth looking again: files where they may change, secrets where a vault has them."""
+        serving = self.gateway.serving
+        values = serving.catalog.gateway.named_values.values() if serving is not None else ()
+        vault = self.VAULT_REFRESH_SECONDS if any(value.key_vault for value in values) else float("inf")
+        return self.settings.reload_seconds or vault
 
     def _stamp_of_files(self) -> object:
         """What changes when a file of the configuration does."""
