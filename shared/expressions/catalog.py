@@ -65,7 +65,7 @@ NULLABLE = NetType(
     properties=returning("bool", HasValue=lambda maybe: maybe is not None),
     methods=returning(None, GetValueOrDefault=lambda maybe, default=0: default if maybe is None else maybe),
 )
-TYPE = NetType(
+TYPE: NetType = NetType(
     "Type",
     (TypeObject,),
     properties=returning(

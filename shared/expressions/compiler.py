@@ -101,7 +101,8 @@ class Compiler:
         if compile_node is None:
             self.fail(node, f"{node.type.replace('_', ' ')} is not supported")
             return lambda frame: None
-        return compile_node(self, node)
+        made: Statement = compile_node(self, node)
+        return made
 
     # Names
 

@@ -42,7 +42,7 @@ def condition(c: "Compiler", node: "Node") -> Eval:
 
 
 def _binary(c: "Compiler", node: "Node") -> Code:
-    operator = c.text(node.child_by_field_name("operator") or node.children[1])
+    operator = (node.child_by_field_name("operator") or node.children[1]).type
     left_node, right_node = node.child_by_field_name("left"), node.child_by_field_name("right")
     if left_node is None or right_node is None:
         return c.fail(node, f"the operator {operator} needs two operands")
@@ -122,7 +122,7 @@ def _spine(c: "Compiler", node: "Node", operator: str) -> "list[Node]":
     while current is not None and current.type == "binary_expression":
         sign = current.child_by_field_name("operator")
         right = current.child_by_field_name("right")
-        if sign is None or right is None or c.text(sign) != operator:
+        if sign is None or right is None or sign.type != operator:
             break
         operands.append(right)
         current = current.child_by_field_name("left")
@@ -175,7 +175,7 @@ def _coalesce(left: Code, right: Code) -> Code:
 
 
 def _prefix(c: "Compiler", node: "Node") -> Code:
-    operator, operand = c.text(node.children[0]), node.children[-1]
+    operator, operand = node.children[0].type, node.children[-1]
     if operator in ("++", "--"):
         return step(c, operand, operator, after=False)
     code = c.expression(operand)

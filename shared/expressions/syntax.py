@@ -116,7 +116,8 @@ class Source:
             if depth > MAX_DEPTH:
                 problems.append(self._problem(node, "the expression is nested too deeply"))
                 break
-            if node.is_missing and not (node.type == ";" and node.end_byte >= len(self.text) - 3):
+            empty = node.start_byte == node.end_byte and node.has_error and not node.children
+            if node.is_missing or empty:
                 problems.append(self._problem(node, f"'{node.type}' is missing here"))
             elif node.type == "ERROR":
                 problems.append(self._problem(node, f"this is not valid C#: '{_excerpt(self.text, node)}'"))
