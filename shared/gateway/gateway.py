@@ -67,6 +67,7 @@ class Gateway:
             if ctx is None or serving is None:
                 ctx = self._unread(request)
                 return Reply(ctx, await answer_error(ctx, error, ()))
+            error.section = "inbound"  # as in APIM's own example of LastError, a missing key
             return Reply(ctx, await answer_error(ctx, error, _on_error(ctx, serving.catalog)))
         except Exception:
             ctx = ctx or self._unread(request)
@@ -76,7 +77,6 @@ class Gateway:
     async def _answer(self, ctx: Context, serving: Serving) -> GatewayResponse:
         request, catalog = ctx.request, serving.catalog
         ctx.backends = serving.backends
-        ctx.section = "inbound"
         found = catalog.routes.match(request.url.path)
         if found is None:
             raise OperationNotFound
