@@ -332,19 +332,20 @@ class Counter:
         on their own. Neither is an answer that is late; it takes a second without any.
         """
         begun = self._clock()
+        unanswered: StorageUnavailable | None = None
         for attempt in range(_TRIES):
             cached = attempt == 0 and self._may_use_cached(shard)
-            pause = 0.008
+            pause, unanswered = 0.008, None
             try:
                 outcome = await self._attempt(shard, amount, cached)
             except Conflict:
                 self._lost_race(cached)
             except StorageBusy:
-                self._throttled(self._clock())
-                pause = 0.05
-            except StorageUnavailable:
-                if self._clock() - begun > _PATIENCE:
+                if self._throttled_for(self._clock()) > _THROTTLED_OUTAGE:
                     raise
+                pause = 0.05
+            except StorageUnavailable as error:
+                unanswered = error
             else:
                 if outcome is None:
                     continue
@@ -353,15 +354,15 @@ class Counter:
             if self._clock() - begun > _PATIENCE:
                 break
             await self._instance.sleep(self._instance.chance.uniform(0, min(0.2, pause * 2**attempt)))
+        if unanswered is not None:
+            raise unanswered
         self._remember(Refusal("contention", 1.0, self._leases.balance), self._clock(), 1)
         return Outcome.CONTENDED
 
-    def _throttled(self, now: float) -> None:
-        """Throttling that does not end is an outage after all; called while handling it."""
+    def _throttled_for(self, now: float) -> float:
         if self._throttled_since is None:
             self._throttled_since = now
-        elif now - self._throttled_since > _THROTTLED_OUTAGE:
-            raise
+        return now - self._throttled_since
 
     async def _attempt(self, shard: Shard, amount: int, cached: bool) -> Outcome | None:
         """Pay what is owed and, with ``amount``, lease what the leases lack of it; None: read and try again."""
@@ -460,14 +461,14 @@ class Counter:
         demand = self._demand
         hold = self._hold + (self._longest_hold - self._hold) * headroom
         # A lease that lasts for less than a few requests is a transaction per request.
-        hold = min(self._longest_hold, max(hold, 4 * demand.typical / max(1.0, demand.rate)))
+        hold = min(self._longest_hold, max(hold, 12 * demand.typical / max(1.0, demand.rate)))
         wanted = max(demand.rate * hold - self._leases.balance, spare)
         if shard.limit is not None:
             # What a crash would lose: near the limit not more than this, unless that is only a handful of requests.
             wanted = min(wanted, max(max(0.006, headroom) * shard.limit, 12 * demand.typical))
         queued = min(self._waiting - self._leases.balance, room)
         # Whoever takes much of what little is left makes the others wait: less each, the more there are.
-        share = min(0.5, max(0.33, 8 / max(1, len(draft.writers))))
+        share = min(0.5, max(0.28, 8 / max(1, len(draft.writers))))
         amount = int(max(needed, queued, min(wanted, share * room)))
         # Even what is spent at once must still be valid when the answer comes.
         bucket = self._buckets.at(now + (hold if amount > max(needed, queued) else 0.25 + self._guard))

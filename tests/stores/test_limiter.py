@@ -1,0 +1,361 @@
+"""What a limiter decides, what it costs in transactions, and what several of them decide together."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from shared.stores.limiter import Limiter
+from shared.stores.limits import Admission, Limit, Quota, Refusal, Window
+from shared.stores.limits_admin import CounterAdmin
+from shared.stores.memory import MemoryEntities
+from shared.stores.periods import Calendar, Fixed
+from tests.bench.virtual_time import VirtualLoop
+from tests.stores.faulty import FaultyEntities
+
+PER_MINUTE = Limit(Window(1000, 60))
+
+
+@dataclass
+class Fleet:
+    """Instances that share a table, in virtual time."""
+
+    loop: VirtualLoop
+    rows: MemoryEntities = field(init=False)
+    tables: list[FaultyEntities] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rows = MemoryEntities(self.loop.time)
+
+    def instance(self, **options: Any) -> Limiter:
+        table = FaultyEntities(self.rows)
+        self.tables.append(table)
+        number = len(self.tables)
+        return Limiter(table, clock=self.loop.time, chance=random.Random(number), writer=f"i{number}", **options)
+
+    @property
+    def operations(self) -> int:
+        return sum(table.operations for table in self.tables)
+
+    def outage(self, down: bool) -> None:
+        for table in self.tables:
+            table.down = down
+
+    @property
+    def admin(self) -> CounterAdmin:
+        return CounterAdmin(self.rows, self.loop.time)
+
+
+Scenario = Callable[[Fleet], Coroutine[Any, Any, None]]
+
+
+def in_virtual_time(scenario: Scenario) -> Callable[[], None]:
+    def test() -> None:
+        loop = VirtualLoop()
+        loop.run(scenario(Fleet(loop)))
+
+    test.__name__ = scenario.__name__
+    return test
+
+
+async def admitted(limiter: Limiter, limit: Limit, amount: int, times: int = 1) -> int:
+    """Ask ``times`` times and return how much was admitted."""
+    decisions = [await limiter.admit("k", limit, amount) for _ in range(times)]
+    return sum(decision.amount for decision in decisions if isinstance(decision, Admission))
+
+
+async def refused(limiter: Limiter, limit: Limit, amount: int) -> Refusal:
+    decision = await limiter.admit("k", limit, amount)
+    assert isinstance(decision, Refusal)
+    return decision
+
+
+@in_virtual_time
+async def test_limit_holds_over_instances(fleet: Fleet) -> None:
+    one, other = fleet.instance(), fleet.instance()
+    total = 0
+    for _ in range(15):
+        total += await admitted(one, PER_MINUTE, 50) + await admitted(other, PER_MINUTE, 50)
+        await asyncio.sleep(0.5)
+    assert 900 <= total <= 1000
+
+
+@in_virtual_time
+async def test_refusal_says_when_it_would_fit(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    assert await admitted(limiter, PER_MINUTE, 100) == 100
+    await asyncio.sleep(30)
+    assert await admitted(limiter, PER_MINUTE, 900) == 900
+    refusal = await refused(limiter, PER_MINUTE, 100)
+    assert refusal.which == "window"
+    assert refusal.fits
+    assert 28 < refusal.retry_after < 45  # the first 100 leave within the time their lease could have lasted
+    await asyncio.sleep(refusal.retry_after)
+    assert await admitted(limiter, PER_MINUTE, 100) == 100
+
+
+@in_virtual_time
+async def test_amount_beyond_the_limit_never_fits(fleet: Fleet) -> None:
+    assert not (await refused(fleet.instance(), PER_MINUTE, 1001)).fits
+
+
+@in_virtual_time
+async def test_repeated_refusals_cost_no_transactions(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    await admitted(limiter, PER_MINUTE, 1000)
+    await refused(limiter, PER_MINUTE, 10)
+    before = fleet.operations
+    for _ in range(1000):
+        assert isinstance(limiter.try_admit("k", PER_MINUTE, 10), Refusal)
+    assert fleet.operations == before
+
+
+@in_virtual_time
+async def test_spending_a_lease_costs_no_transactions(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    limit = Limit(Window(1_000_000, 60))
+    await admitted(limiter, limit, 10, times=2)
+    before = fleet.operations
+    assert await admitted(limiter, limit, 10, times=500) == 5000
+    assert fleet.operations == before
+
+
+@in_virtual_time
+async def test_unused_estimate_can_be_used_by_others(fleet: Fleet) -> None:
+    one, other = fleet.instance(), fleet.instance()
+    admission = await one.admit("k", PER_MINUTE, 1000)
+    assert isinstance(admission, Admission)
+    await refused(other, PER_MINUTE, 500)
+    assert admission.settle(100)
+    await one.close()
+    await asyncio.sleep(1.5)
+    assert await admitted(other, PER_MINUTE, 500) == 500
+
+
+@in_virtual_time
+async def test_more_than_the_estimate_is_charged(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    admission = await limiter.admit("k", PER_MINUTE, 100)
+    assert isinstance(admission, Admission)
+    admission.settle(950)
+    await refused(limiter, PER_MINUTE, 100)
+
+
+@in_virtual_time
+async def test_only_the_first_settlement_counts(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    admission = await limiter.admit("k", PER_MINUTE, 100)
+    assert isinstance(admission, Admission)
+    assert admission.settle(300)
+    assert not admission.release()
+    assert not admission.settle(0)
+    await limiter.close()
+    assert (await fleet.admin.show("k"))[0].windows[60].used == 300
+
+
+@in_virtual_time
+async def test_released_admission_leaves_no_trace(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    admission = await limiter.admit("k", PER_MINUTE, 100)
+    assert isinstance(admission, Admission)
+    assert admission.release()
+    await limiter.close()
+    assert (await fleet.admin.show("k"))[0].windows[60].used == 0
+
+
+@in_virtual_time
+async def test_estimate_of_nothing_needs_something_left(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    free = await limiter.admit("k", PER_MINUTE, 0)
+    assert isinstance(free, Admission)
+    free.settle(1400)
+    refusal = await refused(limiter, PER_MINUTE, 0)
+    assert refusal.which == "window"
+
+
+@in_virtual_time
+async def test_quota_refuses_to_the_end_of_its_period(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    limit = Limit(quotas=(Quota(500, Calendar("Hourly")),))
+    hour = Calendar("Hourly")
+    assert await admitted(limiter, limit, 100, times=8) == 500
+    refusal = await refused(limiter, limit, 100)
+    assert refusal.which == "quota"
+    assert refusal.quota == limit.quotas[0]
+    assert refusal.retry_after == pytest.approx(hour.end(hour.start(fleet.loop.now)) - fleet.loop.now, abs=2)
+    await asyncio.sleep(refusal.retry_after)
+    assert await admitted(limiter, limit, 100, times=8) == 500
+
+
+@in_virtual_time
+async def test_window_and_quota_are_charged_together(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    limit = Limit(Window(1000, 60), (Quota(10_000, Calendar("Daily")), Quota(1200, Fixed(0))))
+    assert await admitted(limiter, limit, 500, times=3) == 1000
+    await asyncio.sleep(75)
+    assert await admitted(limiter, limit, 200, times=3) == 200
+    await limiter.close()
+    report = (await fleet.admin.show("k"))[0]
+    assert report.quotas["q_daily"].used == 1200
+    assert report.quotas["q_from0"].left == 0
+    assert report.quotas["q_from0"].resets_at is None
+
+
+@in_virtual_time
+async def test_limits_of_one_key_share_what_they_have_in_common(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    strict, lax = Limit(Window(100, 60)), Limit(Window(1000, 60), (Quota(5000, Calendar("Daily")),))
+    assert await admitted(limiter, lax, 150) == 150
+    await refused(limiter, strict, 10)
+    await limiter.close()
+    report = (await fleet.admin.show("k"))[0]
+    assert (report.windows[60].used, report.quotas["q_daily"].used) == (150, 150)
+
+
+@in_virtual_time
+async def test_units_of_one_key_are_counted_apart(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    await admitted(limiter, PER_MINUTE, 1000)
+    assert await admitted(limiter, Limit(Window(10, 60), unit="calls"), 1) == 1
+    assert {report.unit for report in await fleet.admin.show("k")} <= {"tokens", "calls"}
+
+
+@in_virtual_time
+async def test_shards_together_hold_the_limit(fleet: Fleet) -> None:
+    limiters = [fleet.instance() for _ in range(6)]
+    limit = Limit(Window(10_000, 60), shards=4)
+    total = 0
+    for _ in range(60):
+        total += sum([await admitted(limiter, limit, 50) for limiter in limiters])
+        await asyncio.sleep(0.3)
+    assert 9000 <= total <= 10_000
+    for limiter in limiters:
+        await limiter.close()
+    report = (await fleet.admin.show("k"))[0]
+    assert (report.shards, report.windows[60].used) == (4, total)
+
+
+@in_virtual_time
+async def test_reset_frees_the_counter_within_a_second(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    await admitted(limiter, PER_MINUTE, 1000)
+    await refused(limiter, PER_MINUTE, 1000)
+    assert await fleet.admin.reset("k") == 1
+    await asyncio.sleep(1.3)
+    assert await admitted(limiter, PER_MINUTE, 1000) == 1000
+
+
+@in_virtual_time
+async def test_settling_after_a_reset_does_not_touch_the_new_count(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    before = await limiter.admit("k", PER_MINUTE, 900)
+    await fleet.admin.reset("k")
+    assert await admitted(limiter, PER_MINUTE, 400) == 400
+    assert isinstance(before, Admission)
+    before.settle(0)
+    await limiter.close()
+    assert (await fleet.admin.show("k"))[0].windows[60].used == 400
+
+
+@in_virtual_time
+async def test_outage_admits_what_the_instance_used_before(fleet: Fleet) -> None:
+    one, other = fleet.instance(), fleet.instance()
+    used = 0
+    for _ in range(20):
+        used += await admitted(one, PER_MINUTE, 20)
+        await asyncio.sleep(1)
+    fleet.outage(True)
+    in_outage = 0
+    for _ in range(50):
+        in_outage += await admitted(one, PER_MINUTE, 20)
+        await asyncio.sleep(1)
+    assert in_outage > 0
+    fleet.outage(False)
+    await asyncio.sleep(8)
+    await one.close()
+    stored = (await fleet.admin.show("k"))[0].windows[60].used
+    assert 0 < stored <= 400 + 20
+    assert await admitted(other, PER_MINUTE, 1000 - stored) == 1000 - stored
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("open", 10_000), ("closed", 0)])
+def test_outage_in_the_other_modes(mode: Any, expected: int) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        limiter = fleet.instance()
+        fleet.outage(True)
+        limit = Limit(Window(1000, 60), on_storage_error=mode)
+        assert await admitted(limiter, limit, 100, times=100) == expected
+
+    loop = VirtualLoop()
+    loop.run(scenario(Fleet(loop)))
+
+
+@in_virtual_time
+async def test_fresh_instance_in_an_outage_admits_its_floor(fleet: Fleet) -> None:
+    limiter = fleet.instance(max_instances=10)
+    fleet.outage(True)
+    assert await admitted(limiter, PER_MINUTE, 20, times=50) == 100
+
+
+@in_virtual_time
+async def test_debts_of_an_outage_are_written_back(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    fleet.outage(True)
+    limit = Limit(Window(1000, 60), on_storage_error="open")
+    assert await admitted(limiter, limit, 100, times=7) == 700
+    fleet.outage(False)
+    await asyncio.sleep(12)
+    assert (await fleet.admin.show("k"))[0].windows[60].used == 700
+
+
+@in_virtual_time
+async def test_counter_pushed_out_of_memory_gives_back(fleet: Fleet) -> None:
+    limiter = fleet.instance(max_counters=2)
+    limit = Limit(Window(1_000_000, 60))
+    await limiter.admit("k", limit, 10)
+    for name in ("a", "b", "c"):
+        await limiter.admit(name, limit, 10)
+    await asyncio.sleep(3)
+    assert (await fleet.admin.show("k"))[0].windows[60].used == 10
+
+
+@in_virtual_time
+async def test_caller_that_goes_away_leaves_the_count_right(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    asking = asyncio.create_task(limiter.admit("k", PER_MINUTE, 100))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.sleep(0.1)
+    assert asking.cancelled()
+    await limiter.close()
+    assert (await fleet.admin.show("k"))[0].windows[60].used == 0
+
+
+@in_virtual_time
+async def test_remaining_counts_down(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    limit = Limit(Window(1000, 60), (Quota(3000, Calendar("Daily")),))
+    assert limiter.remaining("k", limit).window == 1000
+    await admitted(limiter, limit, 300)
+    remaining = limiter.remaining("k", limit)
+    assert (remaining.window, remaining.quotas) == (700, (2700,))
+
+
+@in_virtual_time
+async def test_sweep_deletes_only_what_counts_nothing(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    await limiter.admit("short", PER_MINUTE, 10)
+    await limiter.admit("forever", Limit(quotas=(Quota(100, Fixed(0)),)), 10)
+    await limiter.close()
+    assert await fleet.admin.sweep() == 0
+    await asyncio.sleep(4000)
+    assert await fleet.admin.sweep() == 1
+    assert [report.key for report in await fleet.admin.list_all()] == ["forever"]
+
+
+def test_limit_without_window_or_quota_is_refused() -> None:
+    with pytest.raises(ValueError, match="a window or a quota"):
+        Limit()
