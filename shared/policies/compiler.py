@@ -137,14 +137,14 @@ class Compiler:
     def value(self, element: Element, type_: Any = str, *, raw: bool = False) -> Expression[Any]:
         """What an element's text says, as a value of `type_` or an expression that gives one. `raw` keeps the text as
         it stands, nested markup included; otherwise it is trimmed."""
-        text = element.inner_text() if raw else element.text()
+        # A named value may hold an expression: it is put in place before the text is looked at.
+        text = self.substitute(element.inner_text() if raw else element.text(), element)
         split = split_value(text, element.text_line)
         if isinstance(split, ExpressionText):
             compiled = self._expression(split, element)
             return TypeAdapter(Expression[type_]).validate_python(Dynamic(compiled)) if compiled else Expression(None)
-        literal = split.text
-        literal = self.substitute(literal if raw else literal.strip(), element)
         try:
+            literal = split.text if raw else split.text.strip()
             result: Expression[Any] = TypeAdapter(Expression[type_]).validate_python(literal)
             return result
         except ValidationError as error:
@@ -269,20 +269,19 @@ class Compiler:
     def _attribute(self, element: Element, name: str) -> Any:
         attribute = element.attribute(name)
         assert attribute is not None
-        split = split_value(attribute.value, attribute.value_line)
+        split = split_value(self.substitute(attribute.value, element, attribute=name), attribute.value_line)
         if isinstance(split, ExpressionText):
-            compiled = self._expression(split, element, attribute=name)
+            compiled = self._expression(split, element)
             return Dynamic(compiled) if compiled is not None else Expression(None)
-        return self.substitute(split.text, element, attribute=name)
+        return split.text
 
-    def _expression(self, text: ExpressionText, element: Element, *, attribute: str | None = None) -> "Compiled | None":
+    def _expression(self, text: ExpressionText, element: Element) -> "Compiled | None":
         from shared.expressions import ExpressionErrors, compile_expression
 
-        source = self.substitute(text.source, element, attribute=attribute)
-        key = (source, text.kind == "block")
+        key = (text.source, text.kind == "block")
         if key not in self._compiled:
             try:
-                self._compiled[key] = compile_expression(source, block=key[1], file=self._file, line=text.line)
+                self._compiled[key] = compile_expression(text.source, block=key[1], file=self._file, line=text.line)
             except ExpressionErrors as errors:
                 for problem in errors.problems:
                     self.problems.append(Problem(self._file, problem.line, element.path, problem.message))
