@@ -75,8 +75,12 @@ class MemoryEntities:
     async def close(self) -> None:
         """Nothing to release; the rows stay for others who share this object."""
 
+    def keys(self) -> list[Key]:
+        """PartitionKey and RowKey of every entity, in order."""
+        return sorted(self._rows)
+
     def _keys_from(self, start: Key) -> Iterator[Key]:
-        keys = sorted(self._rows)
+        keys = self.keys()
         yield from keys[bisect_left(keys, start) :]
 
     def _apply(self, rows: dict[Key, Stored], operation: Operation) -> None:
