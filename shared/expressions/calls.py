@@ -180,6 +180,18 @@ def _call_dynamic(c: "Compiler", receiver: Eval, name: str, values: list[Eval], 
     return call
 
 
+def _delegate(receiver: Eval, function: Callable[..., Any], *, takes_run: bool) -> Eval:
+    """A method of a value as a delegate; the value is the one at the time the delegate is made."""
+
+    def make(frame: Frame) -> Any:
+        target, run = receiver(frame), frame[RUN]
+        if takes_run:
+            return lambda *arguments: function(run, target, *arguments)
+        return lambda *arguments: function(target, *arguments)
+
+    return make
+
+
 def get_property(c: "Compiler", code: Code, name: str, member: "Member | str") -> Eval:
     """``receiver.Name``; a method's name without a call gives a delegate."""
     receiver = code.run
@@ -188,9 +200,7 @@ def get_property(c: "Compiler", code: Code, name: str, member: "Member | str") -
     function = member.function
     if member.is_method:
         bound = _bound(member, ())
-        if member.takes_run:
-            return lambda frame: lambda *arguments, target=receiver(frame): bound(frame[RUN], target, *arguments)
-        return lambda frame: lambda *arguments, target=receiver(frame): bound(target, *arguments)
+        return _delegate(receiver, bound, takes_run=member.takes_run)
     if member.takes_run:
 
         def with_run(frame: Frame) -> Any:

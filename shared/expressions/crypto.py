@@ -204,6 +204,11 @@ class Named:
         self.name = name
 
 
+def _constant(name: str) -> Any:
+    value = Named(name)
+    return lambda: value
+
+
 def _hash_of(name: Any) -> Any:
     from cryptography.hazmat.primitives import hashes
 
@@ -306,10 +311,10 @@ RSA_PARAMETERS = NetType(
 HASH_NAME = NetType(
     "HashAlgorithmName",
     (Named,),
-    constants=returning("HashAlgorithmName", **{name: lambda value=Named(name): value for name in _HASHES}),
+    constants=returning("HashAlgorithmName", **{name: _constant(name) for name in _HASHES}),
 )
 RSA_PADDINGS = tuple(
-    NetType(name, constants=returning(name, **{one: lambda value=Named(one): value for one in values}))
+    NetType(name, constants=returning(name, **{one: _constant(one) for one in values}))
     for name, values in (
         ("RSASignaturePadding", ("Pkcs1", "Pss")),
         ("RSAEncryptionPadding", ("Pkcs1", "OaepSHA1", "OaepSHA256", "OaepSHA384", "OaepSHA512")),

@@ -249,11 +249,15 @@ def _cast(kind: type[Enum]) -> Any:
     return cast
 
 
+def _constant(value: Enum) -> Any:
+    return lambda: value
+
+
 def _enum_type(name: str, kind: type[Enum]) -> NetType:
     return NetType(
         name,
         (kind,),
-        constants={member: (name, lambda value=kind(number): value) for member, number in kind.members.items()},
+        constants={member: (name, _constant(kind(number))) for member, number in kind.members.items()},
         methods=returning("bool", HasFlag=lambda value, flag: value.number & flag.number == flag.number),
         cast=_cast(kind),
         default=kind(0),

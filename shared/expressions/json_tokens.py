@@ -297,7 +297,8 @@ class JProperty(JContainer):
         return {self.Name: plain(self.Value)}
 
     def __str__(self) -> str:
-        return f"{json.dumps(self.Name, ensure_ascii=False)}: {json.dumps(plain(self.Value), ensure_ascii=False, indent=INDENT)}"
+        name = json.dumps(self.Name, ensure_ascii=False)
+        return f"{name}: {json.dumps(plain(self.Value), ensure_ascii=False, indent=INDENT)}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, JProperty) and self.Name == other.Name and self.parent is other.parent

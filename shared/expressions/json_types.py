@@ -62,14 +62,11 @@ def _reader_error(content: str, error: json.JSONDecodeError) -> ExpressionFailed
 def parse(source: Any, kind: str) -> JToken:
     """``JObject.Parse`` and its siblings: the token, of that kind only."""
     token = wrapped(read_json(source))
-    if kind == "JObject" and not isinstance(token, JObject):
-        found = "StartArray" if isinstance(token, JArray) else token.type_name
-        message = f"Error reading JObject from JsonReader. Current JsonReader item is not an object: {found}. Path '', line 1, position 1."
-        raise ExpressionFailed("JsonReaderException", message)
-    if kind == "JArray" and not isinstance(token, JArray):
-        found = "StartObject" if isinstance(token, JObject) else token.type_name
-        message = f"Error reading JArray from JsonReader. Current JsonReader item is not an array: {found}. Path '', line 1, position 1."
-        raise ExpressionFailed("JsonReaderException", message)
+    wanted = {"JObject": "object", "JArray": "array"}.get(kind)
+    if wanted is not None and type(token).__name__ != kind:
+        found = {"JObject": "StartObject", "JArray": "StartArray"}.get(type(token).__name__, token.type_name)
+        message = f"Current JsonReader item is not an {wanted}: {found}. Path '', line 1, position 1."
+        raise ExpressionFailed("JsonReaderException", f"Error reading {kind} from JsonReader. {message}")
     return token
 
 

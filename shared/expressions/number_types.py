@@ -1,4 +1,4 @@
-"""The C# side of numbers and bool: members of int, long, double, decimal and bool; Math, Convert, BitConverter, Random."""
+"""The C# side of numbers and bool: members of int, long, double, decimal, bool; Math, Convert, BitConverter, Random."""
 
 import base64
 import binascii

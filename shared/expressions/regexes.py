@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-import regex  # type: ignore[import-untyped]
-
 from shared.expressions.enums import number_of
 from shared.expressions.errors import ExpressionFailed, LimitExceeded, argument_null
 from shared.expressions.formats import text
@@ -15,7 +13,7 @@ from shared.expressions.lists import NetArray, NetList
 from shared.expressions.nettypes import NetType, returning
 from shared.expressions.run import Run
 
-_FLAGS = {1: regex.IGNORECASE, 2: regex.MULTILINE, 16: regex.DOTALL, 32: regex.VERBOSE}
+_FLAGS = {1: "IGNORECASE", 2: "MULTILINE", 16: "DOTALL", 32: "VERBOSE"}
 MAX_PATTERN = 10_000
 
 
@@ -33,11 +31,13 @@ def _no_balancing(found: "re.Match[str]") -> str:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str, options: int) -> Any:
+    import regex  # type: ignore[import-untyped]  # here, as few documents have a pattern
+
     if len(pattern) > MAX_PATTERN:
         raise ExpressionFailed("ArgumentException", f"A pattern has at most {MAX_PATTERN} characters.")
     flags = regex.VERSION0
     for number, flag in _FLAGS.items():
-        flags |= flag if options & number else 0
+        flags |= getattr(regex, flag) if options & number else 0
     try:
         return regex.compile(translated(pattern), flags)
     except regex.error as error:

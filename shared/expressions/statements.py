@@ -70,6 +70,8 @@ def _block(c: "Compiler", node: "Node") -> Statement:
 
 def _expression(c: "Compiler", node: "Node") -> Statement:
     inner = node.named_children[0]
+    while inner.type == "postfix_unary_expression" and inner.children[-1].type == "!":
+        inner = inner.children[0]
     if inner.type not in _EFFECTS:
         c.fail(inner, f"'{c.text(inner)[:40]}' is a value, not a statement")
     evaluate = c.expression(inner).run

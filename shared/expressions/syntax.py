@@ -117,7 +117,7 @@ class Source:
                 problems.append(self._problem(node, "the expression is nested too deeply"))
                 break
             empty = node.start_byte == node.end_byte and node.has_error and not node.children
-            if node.is_missing or empty:
+            if (node.is_missing or empty) and node.type != "!":  # a value as a statement is refused by name later
                 problems.append(self._problem(node, f"'{node.type}' is missing here"))
             elif node.type == "ERROR":
                 problems.append(self._problem(node, f"this is not valid C#: '{_excerpt(self.text, node)}'"))

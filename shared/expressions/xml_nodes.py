@@ -4,10 +4,17 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, cast
 from xml.etree.ElementTree import ParseError, TreeBuilder, XMLParser
-from xml.sax.saxutils import escape, quoteattr
 
 from shared.expressions.errors import ExpressionFailed
 from shared.expressions.formats import text
+
+
+def escape(value: str) -> str:
+    return value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def quoteattr(value: str) -> str:
+    return '"' + escape(value).replace('"', "&quot;") + '"'
 
 
 class XName:

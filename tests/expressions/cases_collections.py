@@ -1,5 +1,7 @@
 """Cases of collections, LINQ, JSON, dates, hashing and XML. C# text and .NET's result."""
 
+# ruff: noqa: E501 - a case stays on its line
+
 from shared.expressions.numbers import Long
 from tests.expressions.support import Fails
 

@@ -1,5 +1,7 @@
 """Cases of ``context``: what API Management gives for a request to ``support.context()``."""
 
+# ruff: noqa: E501 - a case stays on its line
+
 from datetime import UTC, datetime
 
 from shared.expressions.dates import DateTime

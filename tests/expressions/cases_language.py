@@ -1,5 +1,7 @@
 """Cases of the language itself: literals, operators, patterns, statements, functions. C# text and .NET's result."""
 
+# ruff: noqa: E501 - a case stays on its line
+
 from decimal import Decimal
 
 from shared.expressions.numbers import Byte, Char, Long, Single, UInt, ULong
