@@ -8,10 +8,9 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from shared.backends.tls import client_context
-from shared.config.models import Backend, ManagedIdentity, Timeouts, Tls
+from shared.config.backends import Backend, ManagedIdentity, Timeouts, Tls
 from shared.context import BackendInfo
 from shared.message import RawHeaders, encode_value
-
 
 KEY_HEADERS = {b"api-key", b"x-api-key"}
 

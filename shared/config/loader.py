@@ -151,6 +151,7 @@ def _derived(field: Any) -> bool:
 
 
 def _broken_references(gateway: Gateway) -> Iterator[tuple[Location, str]]:
+    yield from _broken_pools(gateway)
     paths: dict[str, str] = {}
     for id, api in gateway.apis.items():
         if api.backend is not None and api.backend not in gateway.backends:
@@ -185,6 +186,17 @@ def _broken_references(gateway: Gateway) -> Iterator[tuple[Location, str]]:
             known: Mapping[str, Any] = gateway.apis if kind == "api" else gateway.products
             if name not in known:
                 yield ("subscriptions", id, "scope"), f"no {kind} {name}{suggestion(name, known)}"
+
+
+def _broken_pools(gateway: Gateway) -> Iterator[tuple[Location, str]]:
+    for id, backend in gateway.backends.items():
+        for index, service in enumerate(backend.pool.services if backend.pool is not None else ()):
+            place: Location = ("backends", id, "pool", "services", index, "id")
+            member = gateway.backends.get(service.id)
+            if member is None:
+                yield place, f"no backend {service.id}{suggestion(service.id, gateway.backends)}"
+            elif member.pool is not None:
+                yield place, f"{service.id} is a pool itself: members are single backends"
 
 
 def products_of(gateway: Gateway, api_id: str) -> list[Any]:

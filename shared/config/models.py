@@ -4,10 +4,12 @@ import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
-Identifier = Annotated[str, Field(pattern=IDENTIFIER)]
+from shared.config.backends import Backend
+from shared.config.declared import IDENTIFIER as IDENTIFIER
+from shared.config.declared import Declared, HeaderName, Identifier
+
 NamedValueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,256}$")]
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE")
@@ -16,21 +18,6 @@ Method = Literal["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TR
 ApiKindName = Literal["azure-openai", "azure-ai", "openai-v1", "openai", "anthropic", "passthrough", "http"]
 
 ALL_APIS = "all-apis"
-
-
-def _header_name(value: str) -> str:
-    if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", value):
-        raise ValueError("not a header name (RFC 9110 section 5.6.2)")
-    return value
-
-
-HeaderName = Annotated[str, AfterValidator(_header_name)]
-
-
-class Declared(BaseModel):
-    """The base of everything declared: frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class NamedValue(Declared):
@@ -61,74 +48,6 @@ class NamedValue(Declared):
     def is_secret(self) -> bool:
         """Whether the value must not be shown."""
         return self.secret if self.secret is not None else self.plain is None
-
-
-class ManagedIdentity(Declared):
-    """An Entra token of the gateway's identity, sent as `Authorization: Bearer`."""
-
-    resource: str = Field(
-        "https://cognitiveservices.azure.com", description="Token audience, for example https://ai.azure.com."
-    )
-    client_id: str | None = Field(None, description="Client id of a user-assigned identity; default: the app's own.")
-
-
-class Credentials(Declared):
-    """How the gateway shows itself to a backend; several may be combined.
-
-    A header whose value turns out empty is not sent. An api-key or x-api-key that has a value goes before the managed
-    identity, so that one declaration serves with a key where there is one and with the identity where there is none.
-    """
-
-    header: dict[HeaderName, str] = Field(
-        default_factory=dict, description='Headers, for example api-key: "{{openai-key}}".'
-    )
-    query: dict[str, str] = Field(
-        default_factory=dict, description="Query parameters; they replace any the caller sent under the same name."
-    )
-    managed_identity: ManagedIdentity | None = None
-
-    @model_validator(mode="after")
-    def _one_authorization(self) -> "Credentials":
-        if self.managed_identity and any(name.lower() == "authorization" for name in self.header):
-            raise ValueError("managed_identity and an Authorization header exclude each other")
-        return self
-
-
-class Tls(Declared):
-    """How a backend's certificate is checked."""
-
-    validate_certificate_chain: bool = True
-    validate_certificate_name: bool = True
-    ca_file: str | None = Field(None, description="PEM file with further trusted authorities.")
-    client_certificate_file: str | None = Field(None, description="PEM file with the client certificate and its key.")
-
-
-class Timeouts(Declared):
-    """How long a backend may take, in seconds."""
-
-    connect: float = Field(10, gt=0, le=230)
-    headers: float = Field(
-        220, gt=0, le=225, description="Until response headers; the platform cuts a silent call at 230 s."
-    )
-    idle: float = Field(120, gt=0, le=225, description="Between two parts of a response body.")
-
-
-class Backend(Declared):
-    """A service the gateway forwards to (APIM backend entity)."""
-
-    url: str = Field(description="Base URL; an operation's path is appended to it.")
-    title: str = ""
-    description: str = ""
-    credentials: Credentials = Field(default_factory=Credentials)
-    tls: Tls = Field(default_factory=Tls)
-    timeouts: Timeouts = Field(default_factory=Timeouts)
-
-    @field_validator("url")
-    @classmethod
-    def _http_url(cls, value: str) -> str:
-        if not re.match(r"^https?://[^/?#@\s]+(/[^?#\s]*)?$", value):
-            raise ValueError("must be http(s)://host[:port][/path] without query, fragment or credentials")
-        return value.rstrip("/")
 
 
 class Operation(Declared):
