@@ -17,6 +17,7 @@ from shared.expressions.linq import ENUMERABLE
 from shared.expressions.lists import NetArray, NetDictionary, NetList, Pair
 from shared.expressions.nettypes import NetType, TypeRef, invalid_cast, returning
 from shared.expressions.run import Run
+from shared.expressions.uris import NetUri
 
 Types = tuple[TypeRef, ...]
 
@@ -230,7 +231,7 @@ URL = NetType(
     )
     | returning("int", Port=attribute("port"))
     | returning("Query", Query=lambda url: ValueMap(url.query())),
-    methods=returning("string", ToString=_url_text),
+    methods=returning("string", ToString=_url_text) | returning("Uri", ToUri=lambda url: NetUri(_url_text(url))),
 )
 FOUNDRY = NetType("IFoundry", properties=returning("string", Deployment=attribute("foundry_deployment")))
 REQUEST = NetType(
@@ -371,7 +372,9 @@ def _certificates(deployment: Any) -> NetDictionary:
 
 
 GATEWAY = NetType(
-    "IGateway", properties=returning("string", Id=attribute("gateway_id"), InstanceId=attribute("gateway_id"))
+    "IGateway",
+    properties=returning("string", Id=attribute("gateway_id"), InstanceId=attribute("gateway_id"))
+    | returning("bool", IsManaged=lambda deployment: deployment.gateway_id == "managed"),
 )
 DEPLOYMENT = NetType(
     "IDeployment",

@@ -54,7 +54,8 @@ class Source:
         ``!``, which binds tightly, and remembered in ``conditional``. It reads ``(T)a.Get<U>(x)`` as two
         comparisons: there the cast is blanked out, and remembered in ``casts`` by the start of its value. It takes
         all of ``T && b`` for the pattern in ``a is T && b``: there ``is`` is written as ``as``, and remembered in
-        ``tests`` with whether ``not`` followed; before a literal it becomes ``==`` or ``!=``.
+        ``tests`` with whether ``not`` followed; before a literal it becomes ``==`` or ``!=``. It reads the cast of
+        a signed value in ``(a) + b``: there the parentheses are blanked out.
         """
         made = bytearray(written)
         pending = [root]
@@ -68,6 +69,8 @@ class Source:
                 self._blank_casts(node.children[0], made)
             elif node.type == "is_pattern_expression":
                 self._end_pattern(node, made)
+            elif node.type == "cast_expression":
+                _open_sum(node, made)
         return bytes(made)
 
     def _end_pattern(self, node: "Node", made: bytearray) -> None:
@@ -142,6 +145,17 @@ class Source:
         if len(values) != 1:
             raise ExpressionErrors(self.file, [self._problem(inner, "the expression is empty")])
         return values[0]
+
+
+def _open_sum(node: "Node", made: bytearray) -> None:
+    """C# section 12.9.7: before a sign, only a keyword type in parentheses makes a cast."""
+    kind, value = node.child_by_field_name("type"), node.child_by_field_name("value")
+    if kind is None or value is None or value.type != "prefix_unary_expression" or kind.type == "predefined_type":
+        return
+    close = next((one for one in node.children if one.type == ")"), None)
+    if value.children[0].type in ("+", "-") and close is not None:
+        made[node.start_byte : node.start_byte + 1] = b" "
+        made[close.start_byte : close.end_byte] = b" "
 
 
 def _excerpt(text: bytes, node: "Node") -> str:

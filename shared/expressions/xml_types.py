@@ -3,6 +3,7 @@
 from typing import Any
 
 from shared.expressions.enums import number_of
+from shared.expressions.errors import ExpressionFailed
 from shared.expressions.lists import NetList
 from shared.expressions.nettypes import NetType, returning
 from shared.expressions.xml_nodes import (
@@ -54,13 +55,54 @@ def _replace(element: XElement, content: Any) -> None:
         content.parent = parent
 
 
+def _node_at(at: int) -> Any:
+    return lambda node: node.nodes[at] if getattr(node, "nodes", None) else None
+
+
+def _beside(offset: int) -> Any:
+    """The node before or after this one."""
+
+    def find(node: Any) -> Any:
+        siblings = node.parent.nodes if node.parent is not None else []
+        at = next((i for i, one in enumerate(siblings) if one is node), -1) + offset
+        return siblings[at] if 0 <= at < len(siblings) and siblings else None
+
+    return find
+
+
+def _add_beside(offset: int) -> Any:
+    def add(node: Any, *content: Any) -> None:
+        if node.parent is None:
+            raise ExpressionFailed("InvalidOperationException", "The parent is missing.")
+        siblings = node.parent.nodes
+        at = next(i for i, one in enumerate(siblings) if one is node) + offset
+        siblings[at:at] = _owned(node.parent, content)
+
+    return add
+
+
+def _owned(parent: Any, content: tuple[Any, ...]) -> list[Any]:
+    nodes = [one if isinstance(one, XElement | XText) else XText(one) for one in content]
+    for one in nodes:
+        one.parent = parent
+    return nodes
+
+
+def _add_first(element: XElement, *content: Any) -> None:
+    element.nodes[0:0] = _owned(element, content)
+
+
 NODE = NetType(
     "XContainer",
     (),
     aliases=("XNode", "XObject", "XmlNode"),
     check=lambda value: isinstance(value, XElement | XDocument | XText),
-    properties=returning("XElement", Parent=lambda node: node.parent if isinstance(node.parent, XElement) else None),
+    properties=returning(
+        "XContainer", FirstNode=_node_at(0), LastNode=_node_at(-1), NextNode=_beside(1), PreviousNode=_beside(-1)
+    )
+    | returning("XElement", Parent=lambda node: node.parent if isinstance(node.parent, XElement) else None),
     methods=returning("string", ToString=_shown)
+    | returning(None, AddAfterSelf=_add_beside(1), AddBeforeSelf=_add_beside(0))
     | returning("XElement", Element=_first)
     | returning(
         "List",
@@ -98,6 +140,7 @@ ELEMENT = NetType(
         None,
         Add=lambda element, *content: [element.add(one) for one in content] and None,
         Remove=lambda element: element.remove(),
+        AddFirst=_add_first,
         RemoveAll=lambda element: element.nodes.clear(),
         RemoveNodes=lambda element: element.nodes.clear(),
         ReplaceWith=_replace,

@@ -295,6 +295,11 @@ XML = [
         '<a x="1"><b>t &amp; u</b></a>',
     ),
     ("XElement.Parse(\"<a xmlns='u'><b/></a>\").Elements().First().Name.LocalName", "b"),
+    ('((XElement)XElement.Parse("<a><b/><c/></a>").FirstNode).Name.LocalName', "b"),
+    (
+        '{ var a = XElement.Parse("<a><b/></a>"); a.AddFirst(new XElement("x")); a.Element("b").AddAfterSelf(new XElement("y")); return a.ToString(SaveOptions.DisableFormatting); }',
+        "<a><x /><b /><y /></a>",
+    ),
     ('XElement.Parse("<a>")', Fails("XmlException")),
     ("XElement.Parse(\"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>\")", Fails("XmlException")),
 ]

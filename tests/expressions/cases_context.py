@@ -37,6 +37,7 @@ REQUEST = [
         '{ var r = ""; foreach (var h in context.Request.Headers) { r += h.Key + ";"; } return r; }',
         "content-type;accept;authorization;",
     ),
+    ("context.Request.OriginalUrl.ToUri().Host", "gw.example"),
     ("context.Request.Certificate == null", True),
     ("context.Request.Foundry.Deployment", "gpt-4o"),
     ("context.Request.Url.Path.Split('/')[2]", "deployments"),

@@ -126,6 +126,8 @@ OPERATORS = [
     ('(int)context.Variables.GetValueOrDefault<int>("count") < 5 && !context.Variables.ContainsKey("z")', True),
     ('"x" + (string)context.User?.Email + "y" == "xy" && context.User?.Id == null', True),
     ("!context.User?.Groups.Any() ?? true", True),
+    ('(context.Variables["text"]) + "/x"', "value/x"),
+    ("(int)-3.5", -3),
     ("new[] {1, 2}.Length", 2),
     ("new int[3][0]", 0),
     ('new { A = 1, B = "x" }.B', "x"),

@@ -10,7 +10,8 @@ from tests.expressions.support import context, is_block
 LIMITS = Limits(steps=5_000, size=1_000_000, depth=40, seconds=0.5)
 CASES = [text for text, _ in cases_language.CASES + cases_text.CASES + cases_collections.CASES + cases_context.CASES]
 WORDS = (
-    'context . Request Response Body As<JObject> ( ) [ ] { } < > => ; , ? ?. ?? = == + - * / % ! && || " \' $" @" 1 2.5 x y '
+    "context . Request Response Body As<JObject> ( ) [ ] { } < > => ; , ? ?. ?? = == + - * / % ! && || "
+    '" \' $" @" 1 2.5 x y '
     "var int string return if else for foreach in while switch case default try catch finally throw new JObject is as "
     "not null true false ToString Length Select Where /* */ // \n from select where out ref lambda 0x ^ .. ~ <<"
 ).split(" ")
