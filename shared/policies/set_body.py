@@ -24,7 +24,7 @@ class SetBody(Policy):
 
     element: ClassVar[str] = "set-body"
 
-    template: Literal["liquid"] | None = None
+    template: Literal["none", "liquid"] = "none"
     xsi_nil: Literal["blank", "null"] = "blank"
     value: Expression[Any] = Field(alias="(value)")
     liquid: Any = Field(None, alias="(liquid)")  # a LiquidTemplate, whose library is loaded only where it is used
@@ -54,22 +54,9 @@ class SetBody(Policy):
             await message.read()
             body = str(self.liquid.render(ctx, message, nil=self.xsi_nil)).encode("utf-8", "replace")
         else:
-            body = as_bytes(await self.value(ctx))
+            from shared.expressions import to_bytes
+
+            body = to_bytes(await self.value(ctx))
         if isinstance(message, GatewayResponse):
             await message.aclose()
         message.set_body(body)
-
-
-def as_bytes(value: object) -> bytes:
-    """A body for what an expression gives: nothing for null, bytes as they are, else the value's text in UTF-8."""
-    match value:
-        case None:
-            return b""
-        case str():
-            return value.encode("utf-8", "replace")
-        case bytes() | bytearray():
-            return bytes(value)
-        case _:
-            from shared.expressions import to_text
-
-            return to_text(value).encode("utf-8", "replace")

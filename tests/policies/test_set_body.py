@@ -42,6 +42,25 @@ def test_the_response_gets_the_body_even_where_the_backends_was_a_stream(backend
     assert "content-encoding" not in answers[0].headers
 
 
+@pytest.mark.parametrize(
+    ("expression", "body"),
+    [
+        ('@("a" + context.Request.Method)', b"aPOST"),
+        ("@(new byte[] {0, 255})", b"\x00\xff"),
+        ("@((string)null)", b""),
+        ('@(new JObject(new JProperty("a", 1)).ToString(Newtonsoft.Json.Formatting.None))', b'{"a":1}'),
+        (
+            '@{ var b = context.Request.Body.As<JObject>(); b["a"] = "ä"; return b.ToString(); }',
+            '{\n  "a": "ä"\n}'.encode(),
+        ),
+    ],
+)
+def test_an_expression_makes_the_body(backend: Backend, expression: str, body: bytes) -> None:
+    with policies(document(f'<set-body template="none">\n  {expression}\n</set-body>'), backend.url) as gateway:
+        gateway.call("POST", json={"a": 1})
+    assert backend.last.body.replace(b"\r\n", b"\n") == body
+
+
 def test_a_template_sees_a_json_body_and_the_context(backend: Backend) -> None:
     template = """{"id": "{{body.customer.id}}",
       "lines": [{% for line in body.lines %}{{ line.n | Times: 2 }},{% endfor %}],
