@@ -9,7 +9,7 @@ LONGEST_PAUSE = 5.0
 class Breaker:
     """Tripped by a failure for 0.5 s, doubling to 5 s with each further one; reset by a success."""
 
-    __slots__ = ("_failures", "_probing", "_random", "_until", "tripped")
+    __slots__ = ("_failures", "_probing", "_random", "_until", "outages", "tripped")
 
     def __init__(self, chance: random.Random) -> None:
         self._random = chance
@@ -17,8 +17,13 @@ class Breaker:
         self._until = 0.0
         self._probing = False
         self.tripped = False
+        self.outages = 0
+        """How often it was tripped after a success."""
 
     def trip(self, now: float) -> None:
+        if self.tripped and not self._probing:
+            return  # one event seen by many: only a failed probe makes the pause longer
+        self.outages += not self.tripped
         self._failures = min(self._failures + 1, 10)
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (self._failures - 1))
         self._until = now + pause * self._random.uniform(0.7, 1.3)

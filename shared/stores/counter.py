@@ -13,10 +13,19 @@ from shared.stores.counter_entity import CounterState
 from shared.stores.counter_ring import Buckets
 from shared.stores.demand import Demand
 from shared.stores.fallback import OwnUse
+from shared.stores.lease_size import LeaseSize
 from shared.stores.leases import Lease, LeaseBook
-from shared.stores.limits import Admission, Limit, Quota, Refusal, Remaining
+from shared.stores.limits import Admission, Limit, Refusal, Remaining
 from shared.stores.periods import NEVER
-from shared.stores.protocols import Conflict, Entities, StorageBusy, StorageRefused, StorageUnavailable
+from shared.stores.protocols import (
+    Conflict,
+    Entities,
+    StorageBusy,
+    StorageRefused,
+    StorageUnavailable,
+    Unreadable,
+)
+from shared.stores.refusals import RefusalMemory, refusal
 from shared.stores.shard import Grant, Shard, Write
 
 _log = logging.getLogger(__name__)
@@ -87,16 +96,12 @@ class Counter:
         self._periods: tuple[int, ...] = tuple(0 for _ in limit.quotas)
         self._period_end = float("-inf")
         self._next_turn = float("-inf")
-        self._hold = self._shortest_hold = self._bucket_seconds
-        self._longest_hold = max(self._bucket_seconds, self._buckets.window / 6)
-        self._trust = 1.0
+        self._size = LeaseSize(self._buckets)
+        self._refusals = RefusalMemory(instance.chance)
         self._low_water = 0.0
-        self._refusal: Refusal | None = None
-        self._refused_amount = 0
-        self._refused_at = 0.0
-        self._refused_until = float("-inf")
         self._waiting = 0
         self._debts = False
+        self._outage = (0, 0)
         self._throttled_since: float | None = None
         self._written = 0.0
         self._next_flush = 0.0
@@ -137,9 +142,7 @@ class Counter:
         if self._busy.tripped or self._instance.outage.tripped:
             self._probe(now, amount)
             return self._without_storage(now, amount)
-        if now < self._refused_until and amount >= self._refused_amount and self._refusal is not None:
-            return self._again(self._refusal, now)
-        return None
+        return self._refusals.recall(now, amount)
 
     def _spend(self, now: float, amount: int) -> Admission:
         bucket = int(now // self._bucket_seconds)
@@ -162,12 +165,6 @@ class Counter:
             shard = self._shards[lease.shard]
             shard.charge(lease.bucket, -amount)
             shard.charge(bucket, amount)
-
-    def _again(self, refusal: Refusal, now: float) -> Refusal:
-        passed = now - self._refused_at
-        return Refusal(
-            refusal.which, max(0.05, refusal.retry_after - passed), refusal.remaining, refusal.fits, refusal.quota
-        )
 
     # ------------------------------------------------------------------ settling
 
@@ -223,7 +220,7 @@ class Counter:
         if periods != self._periods:
             self._own.new_period()
             self._periods = periods
-            self._refused_until = float("-inf")
+            self._refusals.forget()
         ends = [quota.period.end(start) for quota, start in zip(self.limit.quotas, periods, strict=True)]
         self._period_end = min(ends, default=NEVER)
         self._next_turn = min(self._leases.first_end, self._period_end)
@@ -264,6 +261,10 @@ class Counter:
         return Admission(self, amount, bucket, shard.index, shard.age, self._periods)
 
     def _begin_outage(self, now: float) -> None:
+        outage = (self._busy.outages, self._instance.outage.outages)
+        if outage == self._outage:
+            return
+        self._outage = outage
         limit = self.limit
         left = self._left(now)
         window = (0, 0) if limit.window is None else (limit.window.limit, limit.window.limit - (left.window or 0))
@@ -278,8 +279,8 @@ class Counter:
                 "counter storage: %s %s; limits are %s", type(error).__name__, error, self.limit.on_storage_error
             )
         self._instance.dirty.add(self)  # the write may have been applied: only the next read tells
-        # A throttled partition concerns this counter; everything else concerns all of them.
-        (self._busy if isinstance(error, StorageBusy) else outage).trip(now)
+        # A throttled partition or a damaged entity concerns this counter; everything else concerns all of them.
+        (self._busy if isinstance(error, StorageBusy | Unreadable) else outage).trip(now)
 
     def _reached(self) -> None:
         if self._instance.outage.tripped:
@@ -287,7 +288,6 @@ class Counter:
         self._instance.outage.reset()
         self._busy.reset()
         self._throttled_since = None
-        self._own.end_outage()
 
     # ------------------------------------------------------------------ asking storage
 
@@ -339,8 +339,10 @@ class Counter:
             try:
                 outcome = await self._attempt(shard, amount, cached)
             except Conflict:
-                self._lost_race(cached)
+                self._reached()
+                self._size.lost_race(cached=cached)
             except StorageBusy:
+                self._instance.outage.reset()
                 if self._throttled_for(self._clock()) > _THROTTLED_OUTAGE:
                     raise
                 pause = 0.05
@@ -356,7 +358,7 @@ class Counter:
             await self._instance.sleep(self._instance.chance.uniform(0, min(0.2, pause * 2**attempt)))
         if unanswered is not None:
             raise unanswered
-        self._remember(Refusal("contention", 1.0, self._leases.balance), self._clock(), 1)
+        self._refuse_for_now(Refusal("contention", 1.0, self._leases.balance), self._clock(), 1)
         return Outcome.CONTENDED
 
     def _throttled_for(self, now: float) -> float:
@@ -375,14 +377,14 @@ class Counter:
         grant: Grant | None = None
         if amount:
             needed = max(1, amount - self._leases.balance)
-            refusal = self._refuse(shard, draft, now, amount, needed)
-            if refusal is None:
+            found = refusal(self.limit, shard, draft, self._buckets, now, amount=amount, needed=needed)
+            if found is None:
                 grant = self._grant(shard, draft, now, needed)
             elif cached:
-                self._trust *= 0.5
+                self._size.stale()
                 return None
             else:
-                self._remember(refusal, now, amount)
+                self._refuse_for_now(found, now, amount)
                 if not self._is_due(shard, now):
                     return Outcome.REFUSED
         elif shard.clean():
@@ -391,15 +393,19 @@ class Counter:
         self._won(shard, write, cached, amount)
         return Outcome.GRANTED if grant or not amount else Outcome.REFUSED
 
+    def _refuse_for_now(self, found: Refusal, now: float, amount: int) -> None:
+        self._refusals.remember(found, now, amount)
+        self._low_water = 0.0
+
     def _may_use_cached(self, shard: Shard) -> bool:
-        return shard.known and self._trust > 0.5 and self._clock() - self._written < self._buckets.window
+        return shard.known and self._size.trusts_cache and self._clock() - self._written < self._buckets.window
 
     async def _read(self, shard: Shard) -> None:
         age = shard.age
         applied = await shard.read(self._periods)
         if shard.age != age:
             self._leases.of_shard(shard.index)
-            self._refused_until = float("-inf")
+            self._refusals.forget()
         for write in applied:
             self._receive(shard, write)
 
@@ -420,75 +426,29 @@ class Counter:
                 draft.ring.add(bucket, owed)
         return draft
 
-    def _refuse(self, shard: Shard, draft: CounterState, now: float, amount: int, needed: int) -> Refusal | None:
-        shards = len(self._shards)
-        refusal: Refusal | None = None
-        if shard.limit is not None:
-            left = shard.limit - draft.ring.total()
-            if left < needed:
-                bucket = draft.ring.frees(needed - left)
-                wait = self._buckets.window if bucket is None else self._buckets.leaves(bucket) - now
-                fits = amount <= shard.limit
-                refusal = Refusal("window", max(0.05, wait), max(0, left) * shards, fits)
-        for quota, limit, use in zip(self.limit.quotas, shard.quota_limits, draft.quotas, strict=True):
-            if limit - use.used < needed:
-                wait = quota.period.end(use.start) - now
-                if refusal is None or wait > refusal.retry_after:
-                    left = max(0, limit - use.used) * shards
-                    refusal = Refusal("quota", max(0.05, wait), left, amount <= limit, quota)
-        return refusal
-
-    def _remember(self, refusal: Refusal, now: float, amount: int) -> None:
-        """Answer from memory for a second: whoever hammers a used-up limit costs no transactions."""
-        self._refusal = refusal
-        self._refused_amount = amount
-        self._refused_at = now
-        # Not less than 0.6 s: what frees sooner is shared with instances that ask as well, and Retry-After is whole
-        # seconds anyway.
-        self._refused_until = now + min(max(0.6, refusal.retry_after), self._instance.chance.uniform(0.7, 1.3))
-        self._low_water = 0.0
-
     def _grant(self, shard: Shard, draft: CounterState, now: float, needed: int) -> Grant:
-        """How much to lease and for how long: plenty while there is plenty, just enough near the limit."""
-        left = [limit - use.used for limit, use in zip(shard.quota_limits, draft.quotas, strict=True)]
-        headroom, spare = 1.0, 0.0
-        if shard.limit is not None:
-            window_left = shard.limit - draft.ring.total()
-            headroom = min(1.0, max(0.0, (window_left / max(1, shard.limit) - 0.25) / 0.75))
-            spare = window_left / 64 * headroom
-            left.append(window_left)
-        room = min(left)
-        demand = self._demand
-        hold = self._hold + (self._longest_hold - self._hold) * headroom
-        # A lease that lasts for less than a few requests is a transaction per request.
-        hold = min(self._longest_hold, max(hold, 12 * demand.typical / max(1.0, demand.rate)))
-        wanted = max(demand.rate * hold - self._leases.balance, spare)
-        if shard.limit is not None:
-            # What a crash would lose: near the limit not more than this, unless that is only a handful of requests.
-            wanted = min(wanted, max(max(0.006, headroom) * shard.limit, 12 * demand.typical))
-        queued = min(self._waiting - self._leases.balance, room)
-        # Whoever takes much of what little is left makes the others wait: less each, the more there are.
-        share = min(0.5, max(0.28, 8 / max(1, len(draft.writers))))
-        amount = int(max(needed, queued, min(wanted, share * room)))
+        """Charge a lease to the draft: what is needed, what waits for it, and what is likely to be asked for next."""
+        left = None if shard.limit is None else shard.limit - draft.ring.total()
+        rests = [limit - use.used for limit, use in zip(shard.quota_limits, draft.quotas, strict=True)]
+        room = min(rests if left is None else [left, *rests])
+        balance = self._leases.balance
+        wanted, hold = self._size.wanted(
+            self._demand, balance, left=left, limit=shard.limit, room=room, writers=len(draft.writers)
+        )
+        queued = max(needed, min(self._waiting - balance, room))
+        amount = max(queued, int(wanted))
         # Even what is spent at once must still be valid when the answer comes.
-        bucket = self._buckets.at(now + (hold if amount > max(needed, queued) else 0.25 + self._guard))
+        bucket = self._buckets.at(now + (hold if amount > queued else 0.25 + self._guard))
         until = min(self._buckets.end(bucket), self._period_end) - self._guard
         draft.ring.add(bucket, amount)
         for use in draft.quotas:
             use.used += amount
         return Grant(amount, bucket, until)
 
-    def _lost_race(self, cached: bool) -> None:
-        if cached:
-            self._trust *= 0.5
-        else:
-            self._hold = min(self._longest_hold, 1.5 * self._hold)
-
     def _won(self, shard: Shard, write: Write, cached: bool, amount: int) -> None:
         self._written = self._clock()
         self._debts = False
-        self._trust = min(1.0, 0.9 * self._trust + 0.1 if cached else self._trust + 0.004)
-        self._hold = max(self._shortest_hold, 0.985 * self._hold)
+        self._size.won(cached=cached)
         self._receive(shard, write)
         if amount and write.grant:
             self._set_low_water(shard, write.state, amount)
@@ -512,7 +472,7 @@ class Counter:
         if shard.limit is not None:
             uses.append((shard.limit, state.ring.total()))
         plenty = all(limit - used > 0.1 * limit for limit, used in uses)
-        stock = self._demand.rate * self._hold
+        stock = self._demand.rate * self._size.hold
         self._low_water = 0.3 * stock if plenty and stock > 4 * amount else 0.0
 
     # ------------------------------------------------------------------ writing back
@@ -611,11 +571,7 @@ class Counter:
         oldest = self._buckets.oldest(now)
         left = None if window is None else window.limit - shards * state.ring.total_since(oldest)
         quotas = tuple(
-            self._quota_left(quota, use.used * shards if use.start >= start else 0)
+            quota.limit - (use.used * shards if use.start >= start else 0)
             for quota, use, start in zip(self.limit.quotas, state.quotas, self._periods, strict=True)
         )
         return Remaining(left, quotas)
-
-    @staticmethod
-    def _quota_left(quota: Quota, used: int) -> int:
-        return quota.limit - used

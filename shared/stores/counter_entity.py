@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from shared.stores.counter_ring import Ring
 from shared.stores.limits import Limit
-from shared.stores.protocols import Entity, Value
+from shared.stores.protocols import Entity, Unreadable, Value
 
 ROW = "w"
 SCHEMA = 1
@@ -75,8 +75,13 @@ class CounterSchema:
         self._quotas = [f"q_{quota.period.name}" for quota in limit.quotas]
 
     def read(self, entity: Entity) -> CounterState:
-        """Read an entity; a property that is missing means that nothing was counted yet."""
-        ring = Ring.parse(str(entity.get(self._ring, ""))) if self._ring else Ring()
+        """Read an entity; a property that is missing means that nothing was counted yet. Raises ``Unreadable``."""
+        if _number(entity, "v") > SCHEMA:
+            raise Unreadable("a counter was written by a newer version")
+        try:
+            ring = Ring.parse(str(entity.get(self._ring, ""))) if self._ring else Ring()
+        except ValueError as error:
+            raise Unreadable("a counter is damaged; resetting its key repairs it") from error
         quotas = [QuotaUse(_number(entity, f"{name}_s"), _number(entity, f"{name}_u")) for name in self._quotas]
         writers = str(entity.get("op", "")).split()
         mine = tuple(name for name in (self._ring, *self._quotas) if name)

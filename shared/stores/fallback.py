@@ -19,7 +19,7 @@ class OwnUse:
         self._buckets = buckets
         self._amounts: dict[int, int] = {}
         self._total = 0
-        self._share: float | None = None
+        self._share = 0.0
         self._quota_room: list[float] = []
 
     def note(self, bucket: int, amount: int) -> None:
@@ -43,8 +43,6 @@ class OwnUse:
         self, now: float, floor: float, window: tuple[int, int], quotas: Sequence[tuple[int, int]]
     ) -> None:
         """Fix the share. ``floor``: 1 / instances; ``window`` and each of ``quotas``: limit and use as last seen."""
-        if self._share is not None:
-            return
         own = self.in_window(now)
         limit, used = window
         # Above the limit after other instances' outages: everyone takes less, so that it comes down again.
@@ -55,12 +53,9 @@ class OwnUse:
             proportion = max(floor, self._total / used if used else 0.0)
             self._quota_room.append(min(1.0, proportion) * max(0, limit - used))
 
-    def end_outage(self) -> None:
-        self._share = None
-
     def admits(self, now: float, amount: int, *, windowed: bool) -> bool:
         """Whether ``amount`` is within the share; what is admitted then is to be noted and taken from the quotas."""
-        if windowed and self.in_window(now) + amount > (self._share or 0):
+        if windowed and self.in_window(now) + amount > self._share:
             return False
         return all(room >= amount for room in self._quota_room)
 

@@ -36,6 +36,10 @@ class StorageRefused(StoreError):
     """The service understood and said no (401, 403, 400): waiting will not help, the configuration is wrong."""
 
 
+class Unreadable(StorageRefused):
+    """An entity is not what this version writes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An entity as it was read, with the ETag that proves it and the service's own time of its last write."""

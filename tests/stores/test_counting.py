@@ -129,10 +129,16 @@ def test_breaker_lets_one_try_after_growing_pauses() -> None:
     assert not breaker.take_probe(0.3)
     assert breaker.take_probe(0.7)
     assert not breaker.take_probe(0.7)
+    now = 1.0
     for _ in range(8):
-        breaker.trip(1.0)
-    assert not breaker.take_probe(4.4)
-    assert breaker.take_probe(7.6)
+        breaker.trip(now)
+        breaker.trip(now)
+        now += 7
+        assert breaker.take_probe(now)
+    breaker.trip(now)
+    assert not breaker.take_probe(now + 3.4)
+    assert breaker.take_probe(now + 6.6)
+    assert breaker.outages == 1
     breaker.reset()
     assert not breaker.tripped
 
