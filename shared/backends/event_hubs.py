@@ -48,7 +48,7 @@ class EventHubs:
     def __init__(self, sender: Sender, tokens: TokenSource, *, retry_seconds: float = 1.0) -> None:
         """`retry_seconds` is the pause before the second attempt; it doubles with each."""
         self._sender = sender
-        self._tokens = tokens
+        self.tokens = tokens
         self._retry_seconds = retry_seconds
         self._queues: dict[Logger, _Queue] = {}
         self.dropped = 0
@@ -94,7 +94,7 @@ class EventHubs:
                 await asyncio.sleep(pause)
                 pause *= 2
             try:
-                token = await self._tokens.token(RESOURCE, logger.client_id)
+                token = await self.tokens.token(RESOURCE, logger.client_id)
                 answer = await self._sender.send(_publication(logger, partition, batch, token))
             except GatewayError as error:
                 failure = error.detail or error.message

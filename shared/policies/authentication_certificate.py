@@ -30,7 +30,7 @@ class AuthenticationCertificate(Policy):
     certificate_id: Expression[str] | None = None
     body: Expression[Any] | None = None
     password: Expression[str] | None = None
-    certificates: SkipValidation[Mapping[str, ClientCertificate]] = Field(alias="(certificates)", repr=False)
+    certificates: SkipValidation[Mapping[str, Any]] = Field(alias="(certificates)", repr=False)
 
     @model_validator(mode="after")
     def _one(self) -> "AuthenticationCertificate":
@@ -60,7 +60,7 @@ class AuthenticationCertificate(Policy):
         """The certificate. PolicyFailed when there is none of that name, or `body` is none."""
         if self.certificate_id is not None:
             wanted = await self.certificate_id(ctx)
-            found = self.certificates.get(wanted)
+            found: ClientCertificate | None = self.certificates.get(wanted)
         elif self.thumbprint is not None:
             wanted = (await self.thumbprint(ctx) or "").replace(" ", "").upper()
             found = next((one for one in self.certificates.values() if one.thumbprint == wanted), None)

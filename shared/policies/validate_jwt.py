@@ -127,11 +127,9 @@ def check_url(url: str | None, element: Element, compiler: Compiler) -> bool:
 
 def symmetric_key(text: str) -> bytes:
     """The bytes of a base64 key. ValueError (without the key) when it is none, or too short to be one."""
-    compact = "".join((text or "").split())
+    compact = "".join((text or "").split()).replace("-", "+").replace("_", "/")
     try:
-        key = base64.b64decode(
-            compact + "=" * (-len(compact) % 4), altchars=b"-_" if set(compact) & set("-_") else None
-        )
+        key = base64.b64decode(compact + "=" * (-len(compact) % 4), validate=True)
     except (binascii.Error, ValueError):
         raise ValueError("the signing key is not base64") from None
     if len(key) < 16:
