@@ -2,24 +2,22 @@
 
 import asyncio
 import logging
-import random
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Coroutine
 from enum import Enum
 
 from shared.stores.breaker import Breaker
-from shared.stores.clock import Clock
 from shared.stores.counter_entity import CounterState
 from shared.stores.counter_ring import Buckets
+from shared.stores.debts import due
 from shared.stores.demand import Demand
 from shared.stores.fallback import OwnUse
+from shared.stores.instance import Instance
 from shared.stores.lease_size import LeaseSize
 from shared.stores.leases import Lease, LeaseBook
 from shared.stores.limits import Admission, Limit, Refusal, Remaining
 from shared.stores.periods import NEVER
 from shared.stores.protocols import (
     Conflict,
-    Entities,
     StorageBusy,
     StorageRefused,
     StorageUnavailable,
@@ -51,21 +49,6 @@ class Outcome(Enum):
     UNREACHABLE = "unreachable"
 
 
-@dataclass(slots=True)
-class Instance:
-    """What all counters of one gateway instance share. ``writer`` is unique among all instances, ever."""
-
-    entities: Entities
-    clock: Clock
-    sleep: Callable[[float], Awaitable[None]]
-    chance: random.Random
-    writer: str
-    max_instances: int
-    outage: Breaker
-    dirty: "set[Counter]" = field(default_factory=set)
-    """Counters that hold something storage does not know of."""
-
-
 class Counter:
     """Grants, spends and settles the budget of one key under one limit.
 
@@ -74,7 +57,7 @@ class Counter:
     charged at least what was spent, at a time no earlier than it was spent.
     """
 
-    def __init__(self, key: str, limit: Limit, instance: Instance) -> None:
+    def __init__(self, key: str, limit: Limit, instance: "Instance[Counter]") -> None:
         self.key = key
         self.limit = limit
         self._instance = instance
@@ -484,27 +467,7 @@ class Counter:
         return [shard for shard in self._shards if self._is_due(shard, now)]
 
     def _is_due(self, shard: Shard, now: float) -> bool:
-        idle = now - self._demand.last > self._buckets.window / 2
-        if shard.uncertain or self._quota_due(shard, idle):
-            return True
-        if shard.limit is None or not shard.pending:
-            return False
-        used = shard.state.ring.total() if shard.state else 0
-        net = sum(shard.pending.values())
-        if net > 0:
-            return self._debts or used > 0.6 * shard.limit or net > shard.limit / 64
-        moved = sum(abs(amount) for amount in shard.pending.values())
-        return used > 0.75 * shard.limit and moved > 2 * self._demand.typical
-
-    def _quota_due(self, shard: Shard, idle: bool) -> bool:
-        if any(owed > 0 for owed in shard.owed):
-            return True
-        back = -min(shard.owed, default=0)
-        if not back:
-            return False
-        uses = shard.state.quotas if shard.state else []
-        scarce = any(use.used > 0.9 * limit for use, limit in zip(uses, shard.quota_limits, strict=True))
-        return idle or (scarce and back > self._demand.typical)
+        return due(shard, self._demand, now, self._buckets.window, after_outage=self._debts)
 
     def flush(self, now: float) -> None:
         """Start to write what is due, every twentieth of the window, unless storage is away or being asked anyway."""

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from shared.stores.breaker import Breaker
 from shared.stores.clock import Clock
-from shared.stores.counter import Counter, Instance
+from shared.stores.counter import Counter
+from shared.stores.instance import Instance
 from shared.stores.limits import Admission, Limit, Refusal, Remaining
 from shared.stores.protocols import Entities
 
@@ -41,7 +42,7 @@ class Limiter:
         ``max_counters``: how many counters stay in memory (about 2 KiB each); idle ones go back to storage.
         """
         random_source = chance or random.Random(secrets.randbits(64))
-        self._instance = Instance(
+        self._instance: Instance[Counter] = Instance(
             entities=entities,
             clock=clock,
             sleep=sleep,
