@@ -50,6 +50,9 @@ def certificate(source: Any, password: Any = None) -> Certificate:
         return source
     if isinstance(source, x509.Certificate):
         return Certificate(source)
+    inner = getattr(source, "certificate", None)  # a declared certificate together with its key
+    if isinstance(inner, x509.Certificate):
+        return Certificate(inner, getattr(source, "key", None))
     if isinstance(source, str):
         source = source.encode() if "-----BEGIN" in source else bytes(from_base64(source))
     data = bytes(source)

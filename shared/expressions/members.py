@@ -4,10 +4,12 @@ import operator
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
+from urllib.parse import urlsplit
 
 from shared.expressions.bodies import BODY
 from shared.expressions.bodies import Body as MessageBody
+from shared.expressions.certificates import certificate
 from shared.expressions.dates import DateTime, TimeSpan
 from shared.expressions.enums import ENUMERATIONS
 from shared.expressions.errors import ExpressionFailed, argument_null
@@ -18,6 +20,7 @@ from shared.expressions.lists import NetArray, NetDictionary, NetList, Pair
 from shared.expressions.nettypes import NetType, TypeRef, invalid_cast, returning
 from shared.expressions.run import Run
 from shared.expressions.uris import NetUri
+from shared.message import Url
 
 Types = tuple[TypeRef, ...]
 
@@ -234,6 +237,12 @@ URL = NetType(
     methods=returning("string", ToString=_url_text) | returning("Uri", ToUri=lambda url: NetUri(_url_text(url))),
 )
 FOUNDRY = NetType("IFoundry", properties=returning("string", Deployment=attribute("foundry_deployment")))
+
+
+def _certificate(request: Any) -> Any:
+    return None if request.certificate is None else certificate(request.certificate)
+
+
 REQUEST = NetType(
     "IRequest",
     properties=returning("string", Method=attribute("method"), IpAddress=attribute("ip_address"))
@@ -241,7 +250,7 @@ REQUEST = NetType(
     | returning("Headers", Headers=lambda request: Headers(request.headers))
     | returning("TextMap", MatchedParameters=lambda request: ValueMap(request.matched_parameters))
     | returning("IMessageBody", Body=MessageBody)
-    | returning("X509Certificate2", Certificate=attribute("certificate"))
+    | returning("X509Certificate2", Certificate=_certificate)
     | returning("IFoundry", Foundry=lambda request: request)
     | returning("IPrivateEndpointConnection", PrivateEndpointConnection=lambda request: None),
 )
@@ -263,6 +272,17 @@ PARAMETER_NAMES = NetType(
     "ISubscriptionKeyParameterNames",
     properties=returning("string", Header=attribute("header"), Query=attribute("query")),
 )
+
+
+def _service_url(api: Any) -> Url | None:
+    """The backend's base URL; declared as text."""
+    if not isinstance(api.service_url, str):
+        return cast(Url | None, api.service_url)
+    parts = urlsplit(api.service_url)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    return Url(parts.scheme, parts.hostname or "", port, parts.path, parts.query)
+
+
 API = NetType(
     "IApi",
     properties=returning(
@@ -275,7 +295,7 @@ API = NetType(
     )
     | returning("bool", IsCurrentRevision=attribute("is_current_revision"))
     | returning("List", Protocols=_list("protocols"))
-    | returning("IUrl", ServiceUrl=attribute("service_url"))
+    | returning("IUrl", ServiceUrl=_service_url)
     | returning("ISubscriptionKeyParameterNames", SubscriptionKeyParameterNames=attribute("subscription_key")),
 )
 OPERATION = NetType(
@@ -363,8 +383,6 @@ USER = NetType(
 
 
 def _certificates(deployment: Any) -> NetDictionary:
-    from shared.expressions.certificates import certificate
-
     made = NetDictionary()
     for name, value in (deployment.certificates or {}).items():
         made[name] = certificate(value)

@@ -59,7 +59,7 @@ def context(*, variables: dict[str, Any] | None = None, body: bytes | None = CHA
             revision="2",
             version="v1",
             is_current_revision=True,
-            service_url=Url("https", "backend.example", 443, "/openai"),
+            service_url="https://backend.example:8443/openai",
             subscription_key=names,
         ),
         operation=SimpleNamespace(
@@ -92,6 +92,7 @@ def context(*, variables: dict[str, Any] | None = None, body: bytes | None = CHA
             source="llm-token-limit",
             reason="OpenAITokenLimitExceeded",
             message="Rate limit",
+            explanation="Rate limit of 100 is exceeded",
             scope="api",
             section="inbound",
             path="llm-token-limit",
