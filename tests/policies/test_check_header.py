@@ -45,3 +45,28 @@ def test_every_attribute_is_required() -> None:
         "ignore-case is required",
         "name is required",
     ]
+
+
+def test_attributes_and_values_may_be_expressions() -> None:
+    check = (
+        '<check-header name="@("X-" + "Team")" failed-check-httpcode="@(418)" ignore-case="@(true)"'
+        ' failed-check-error-message="@("No " + context.Request.Method)"><value>@("R" + "ed")</value></check-header>'
+    )
+    with policies(document(check, "")) as gateway:
+        assert gateway.call(headers={"x-team": "red"}).status_code == 200
+        refused = gateway.call(headers={"x-team": "blue"})
+    assert (refused.status_code, refused.json()["message"]) == (418, "No GET")
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason", "message"),
+    [
+        ({}, "HeaderNotFound", "Header X-Team was not found in the request. Access denied."),
+        ({"x-team": "Pink"}, "HeaderValueNotAllowed", "Header X-Team value of Pink is not allowed. Access denied."),
+    ],
+)
+def test_on_error_is_told_apims_reason_and_message(headers: dict[str, str], reason: str, message: str) -> None:
+    told = '@(context.LastError.Reason + "|" + context.LastError.Message)'
+    tell = f'<set-header name="x-told"><value>{told}</value></set-header>'
+    with policies(document(CHECK.format(case="true"), on_error=tell)) as gateway:
+        assert gateway.call(headers=headers).headers["x-told"] == f"{reason}|{message}"

@@ -191,3 +191,20 @@ def test_a_wrong_document_does_not_load(xml: str, messages: list[str]) -> None:
     found = problems(document(xml))
     assert len(found) == len(messages)
     assert all(message in problem for message, problem in zip(messages, found, strict=True))
+
+
+def test_origins_methods_and_attributes_may_be_expressions(backend: Backend) -> None:
+    policy = (
+        '<cors allow-credentials="@(true)" terminate-unmatched-request="@(false)"><allowed-origins>'
+        '<origin>@("https://" + context.Request.Headers["x-host"][0])</origin></allowed-origins>'
+        '<allowed-methods preflight-result-max-age="@(7)"><method>@("P" + "UT")</method></allowed-methods></cors>'
+    )
+    with policies(document(policy), backend.url) as gateway:
+        sent = {"origin": ORIGIN, "access-control-request-method": "PUT", "x-host": "app.contoso.com"}
+        assert cors_headers(gateway.call("OPTIONS", "/x", headers=sent)) == {
+            "allow-origin": ORIGIN,
+            "allow-credentials": "true",
+            "allow-methods": "PUT",
+            "max-age": "7",
+        }
+        assert cors_headers(gateway.call("OPTIONS", "/x", headers={**sent, "x-host": "else.where"})) == {}

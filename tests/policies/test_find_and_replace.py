@@ -37,3 +37,11 @@ def test_an_empty_text_removes_and_nothing_to_look_for_does_not_load(backend: Ba
         "attribute from: string should have at least 1 character"
         in problems(document('<find-and-replace from="" to="a" />'))[0]
     )
+
+
+def test_texts_may_be_expressions(backend: Backend) -> None:
+    policy = '<find-and-replace from="@(context.Request.Headers["x-from"][0])" to="@(null)" />'
+    with policies(document(policy), backend.url) as gateway:
+        gateway.call("POST", content=b"abab", headers={"x-from": "a"})
+        assert backend.last.body == b"bb"
+        assert gateway.call("POST", content=b"abab", headers={"x-from": ""}).status_code == 500

@@ -154,3 +154,15 @@ def test_wrong_attributes_do_not_load() -> None:
     (problem,) = problems(forwarding('timeout="1" timeout-ms="1"'))
     assert "exclude each other" in problem
     assert "not allowed in inbound" in problems(document("<forward-request />"))[0]
+
+
+def test_attributes_may_be_expressions(backend: Backend) -> None:
+    attributes = (
+        'timeout-ms="@(context.Request.Method == "GET" ? 300 : 9000)" follow-redirects="@(true)"'
+        ' fail-on-error-status-code="@(1 == 1)" buffer-request-body="@(true)" buffer-response="@(false)"'
+    )
+    backend.script = Script(delay=0.6, status=400)
+    with policies(forwarding(attributes), backend.url) as gateway:
+        assert gateway.call().status_code == 504
+        answer = gateway.call("POST", json={})
+    assert (answer.status_code, answer.json()["message"]) == (400, "The backend answered with status 400.")

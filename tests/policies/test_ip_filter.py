@@ -56,3 +56,30 @@ def test_a_caller_without_an_address_is_refused_also_by_forbid() -> None:
 def test_what_is_no_address_does_not_load(inner: str, message: str) -> None:
     (problem,) = problems(document(f'<ip-filter action="allow">{inner}</ip-filter>'))
     assert message in problem
+
+
+@pytest.mark.parametrize(
+    ("action", "address", "reason", "message"),
+    [
+        ("allow", "9.9.9.9", "CallerIpNotAllowed", "Caller IP address 9.9.9.9 is not allowed. Access denied."),
+        ("forbid", "10.0.0.8", "CallerIpBlocked", "Caller IP address is blocked. Access denied."),
+        ("allow", "?", "FailedToParseCallerIP", "Failed to establish IP address for the caller. Access denied."),
+    ],
+)
+def test_on_error_is_told_apims_reason_and_message(action: str, address: str, reason: str, message: str) -> None:
+    told = '@(context.LastError.Reason + "|" + context.LastError.Message)'
+    tell = f'<set-header name="x-told"><value>{told}</value></set-header>'
+    environment = {"GATEWAY_CLIENT_IP_HEADER": "x-forwarded-for"}
+    policy = document(f'<ip-filter action="{action}">{LIST}</ip-filter>', on_error=tell)
+    with policies(policy, environment=environment) as gateway:
+        assert gateway.call(headers={"x-forwarded-for": address}).headers["x-told"] == f"{reason}|{message}"
+
+
+def test_an_address_may_be_an_expression_and_one_that_is_none_lets_nobody_in() -> None:
+    policy = document(
+        '<ip-filter action="allow"><address>@(context.Request.Headers["x-ip"][0])</address></ip-filter>', ""
+    )
+    with policies(policy) as gateway:
+        assert gateway.call(headers={"x-ip": "127.0.0.1"}).status_code == 200
+        assert gateway.call(headers={"x-ip": "127.0.0.2"}).status_code == 403
+        assert gateway.call(headers={"x-ip": "anything"}).status_code == 500

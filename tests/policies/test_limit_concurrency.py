@@ -87,3 +87,11 @@ def test_wrong_attributes_do_not_load() -> None:
     assert "attribute max-count" in problems(document(limited(most=0)))[0]
     expression = limited().replace('max-count="2"', 'max-count="@(1)"')
     assert "inbound/limit-concurrency" in problems(document(expression))[0]
+
+
+def test_the_key_may_be_an_expression_and_max_count_not(backend: Backend) -> None:
+    key = '@(context.Request.Headers["x-key"][0])'
+    nested = limited(key, limited("inner", most=1), most=1)
+    with policies(document(backend=nested), backend.url) as gateway:
+        assert gateway.call(headers={"x-key": "outer"}).status_code == 200
+        assert gateway.call(headers={"x-key": "inner"}).status_code == 429

@@ -21,3 +21,8 @@ def test_it_takes_the_place_of_an_error() -> None:
 def test_it_is_refused_in_backend() -> None:
     assert "not allowed in backend" in problems(document(backend="<mock-response />"))[0]
     assert "status-code" in problems(document('<mock-response status-code="1000" />'))[0]
+
+
+def test_attributes_are_no_expressions() -> None:
+    (problem,) = problems(document('<mock-response status-code="@(200)" />'))
+    assert "attribute status-code: policy expressions are not allowed here" in problem

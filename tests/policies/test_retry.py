@@ -109,3 +109,21 @@ def test_it_holds_any_policy_in_any_section(backend: Backend) -> None:
 def test_wrong_attributes_do_not_load(attributes: str, message: str) -> None:
     (problem,) = problems(retrying(attributes))
     assert problem.startswith(f"operation.xml:1 backend/retry: {message}")
+
+
+def test_the_condition_sees_each_answer_and_policies_inside_the_one_before(backend: Backend) -> None:
+    backend.scripts.extend([Script(status=429), Script(status=503)])
+    backend.script = Script(body="third")
+    seen = "@((context.Response == null ? 0 : context.Response.StatusCode).ToString())"
+    inner = f'<set-header name="x-seen" exists-action="override"><value>{seen}</value></set-header><forward-request />'
+    condition = "@(context.Response.StatusCode == 429 || context.Response.StatusCode >= 500)"
+    with policies(retrying('count="@(1 + 4)" interval="@(0)"', inner, condition), backend.url) as gateway:
+        answer = gateway.call("POST", json={})
+    assert [request.header("x-seen") for request in backend.requests] == ["0", "429", "503"]
+    assert answer.text == "third"
+
+
+def test_attributes_out_of_bounds_fail_the_request_at_run_time_too(backend: Backend) -> None:
+    with policies(retrying('count="@(51)" interval="0"'), backend.url) as gateway:
+        assert gateway.call().status_code == 500
+    assert len(backend.requests) == 1

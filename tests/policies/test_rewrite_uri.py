@@ -49,3 +49,14 @@ def test_a_parameter_cannot_leave_the_base_path(backend: Backend) -> None:
         assert answer.status_code in (404, 500)
         assert gateway.call(path="/items/a").status_code == 404
     assert [request.target for request in backend.requests] == ["/base/aa/secret"]
+
+
+def test_an_expression_gives_the_template_and_cannot_leave_the_base_path_either(backend: Backend) -> None:
+    policy = document('<rewrite-uri template="@(context.Request.Headers.GetValueOrDefault("x-to", "/none/{id}"))" />')
+    with policies(policy, f"{backend.url}/base") as gateway:
+        gateway.call(path="/items/7?a=b")
+        assert backend.last.target == "/base/none/7?a=b"
+        for target in ("/../secret", "/%2e%2e/secret", "/a\\..\\secret", "/x/..%2fsecret", "/%252e%252e/secret"):
+            answer = gateway.call(headers={"x-to": target})
+            assert (answer.status_code, answer.json()["message"]) == (500, "Internal server error")
+    assert len(backend.requests) == 1

@@ -64,3 +64,19 @@ def test_what_cannot_be_called_does_not_load(attributes: str, message: str) -> N
     (problem,) = problems(choosing(f"<set-backend-service {attributes} />"))
     assert message in problem
     assert "secret" not in problem
+
+
+def test_an_expression_chooses_and_an_unknown_id_fails_the_request(backend: Backend) -> None:
+    policy = choosing('<set-backend-service backend-id="@(context.Request.Headers["x-backend"][0])" />')
+    with policies(policy, backends={"second": f"{backend.url}/second"}) as gateway:
+        gateway.call(headers={"x-backend": "second"})
+        unknown = gateway.call(headers={"x-backend": "third"})
+    assert [request.target for request in backend.requests] == ["/second/v1/models"]
+    assert (unknown.status_code, "third" in unknown.text) == (500, False)
+
+
+@pytest.mark.parametrize("url", ["", "file:///etc/passwd", "http://", "http://user:secret@127.0.0.1", "127.0.0.1"])
+def test_an_expression_that_gives_no_url_fails_the_request(url: str) -> None:
+    policy = choosing('<set-backend-service base-url="@(context.Request.Headers["x-url"][0])" />')
+    with policies(policy) as gateway:
+        assert gateway.call(headers={"x-url": url}).status_code == 500

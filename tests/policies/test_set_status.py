@@ -33,3 +33,20 @@ def test_in_on_error_the_error_gets_another_status_and_keeps_its_body(backend: B
 def test_a_code_no_server_can_send_is_a_problem(code: str) -> None:
     (problem,) = problems(document(outbound=f'<set-status code="{code}" />'))
     assert problem.startswith("operation.xml:1 outbound/set-status: attribute code:")
+
+
+def test_an_expression_gives_the_code_which_must_be_one(backend: Backend) -> None:
+    backend.script = Script(body="kept")
+    policy = document(
+        outbound='<set-status code="@(int.Parse(context.Request.Headers["x-code"][0]))" reason="@("x")" />'
+    )
+    with policies(policy, backend.url) as gateway:
+        assert gateway.call(headers={"x-code": "203"}).status_code == 203
+        assert gateway.call(headers={"x-code": "199"}).status_code == 500
+
+
+def test_later_policies_see_code_and_reason(backend: Backend) -> None:
+    shown = "<value>@(context.Response.StatusCode + context.Response.StatusReason)</value>"
+    outbound = f'<set-status code="299" reason="Odd" /><set-header name="x-seen">{shown}</set-header>'
+    with policies(document(outbound=outbound), backend.url) as gateway:
+        assert gateway.call().headers["x-seen"] == "299Odd"
