@@ -30,11 +30,17 @@ class Fleet:
     def __post_init__(self) -> None:
         self.rows = MemoryEntities(self.loop.time)
 
-    def instance(self, **options: Any) -> Limiter:
+    def instance(self, *, ahead: float = 0.0, **options: Any) -> Limiter:
         table = FaultyEntities(self.rows)
         self.tables.append(table)
         number = len(self.tables)
-        return Limiter(table, clock=self.loop.time, chance=random.Random(number), writer=f"i{number}", **options)
+        return Limiter(
+            table,
+            clock=lambda: self.loop.now + ahead,
+            chance=random.Random(number),
+            writer=f"i{number}",
+            **options,
+        )
 
     @property
     def operations(self) -> int:
@@ -188,6 +194,35 @@ async def test_quota_refuses_to_the_end_of_its_period(fleet: Fleet) -> None:
     assert refusal.retry_after == pytest.approx(hour.end(hour.start(fleet.loop.now)) - fleet.loop.now, abs=2)
     await asyncio.sleep(refusal.retry_after)
     assert await admitted(limiter, limit, 100, times=8) == 500
+
+
+@in_virtual_time
+async def test_clock_that_is_behind_does_not_reopen_the_last_period(fleet: Fleet) -> None:
+    ahead, behind = fleet.instance(ahead=5.0), fleet.instance()
+    hourly, both = Quota(500, Calendar("Hourly")), (Quota(500, Calendar("Hourly")), Quota(900, Calendar("Daily")))
+    hour = Calendar("Hourly")
+    await asyncio.sleep(hour.end(hour.start(fleet.loop.now)) - fleet.loop.now - 2)
+    assert await admitted(ahead, Limit(quotas=(hourly,)), 400) == 400
+    assert await admitted(behind, Limit(quotas=both), 100, times=2) == 100
+    await asyncio.sleep(10)
+    await ahead.close()
+    await behind.close()
+    report = (await fleet.admin.show("k"))[0]
+    assert (report.quotas["q_hourly"].used, report.quotas["q_daily"].used) == (500, 100)
+
+
+@in_virtual_time
+async def test_damaged_entity_does_not_fail_requests(fleet: Fleet) -> None:
+    limiter = fleet.instance(max_instances=10)
+    await admitted(limiter, PER_MINUTE, 10)
+    await limiter.close()
+    ((partition, row),) = fleet.rows.keys()
+    await fleet.rows.upsert({"PartitionKey": partition, "RowKey": row, "w_60": "nonsense"})
+    fresh = fleet.instance(max_instances=10)
+    assert await admitted(fresh, PER_MINUTE, 20, times=50) == 100
+    await fleet.admin.reset("k")
+    await asyncio.sleep(12)
+    assert await admitted(fresh, PER_MINUTE, 500) == 500
 
 
 @in_virtual_time
