@@ -42,6 +42,18 @@ class YamlFile:
         entries = self._tree.get(section)
         return _plain(entries.get(id)) if isinstance(entries, CommentedMap) else None
 
+    def value(self, section: str) -> Any:
+        """A section that is a value of its own, such as the global `policy`; None when it is not there."""
+        return _plain(self._tree.get(section))
+
+    def put_value(self, section: str, value: Any) -> Outcome:
+        """Set a section that is a value of its own."""
+        if section in self._tree:
+            return self._set(self._tree, section, value)
+        self._put_section(section, value)
+        self._changed = True
+        return "added"
+
     def put(self, section: str, id: str, value: Any) -> Outcome:
         """Add an entry, or bring an existing one up to date.
 
@@ -67,7 +79,7 @@ class YamlFile:
             text = self._comment_only + _in_layout_of(self._before, self._untouched, self._dump())
         return text.replace("\n", "\r\n") if self._crlf else text
 
-    def _put_section(self, name: str, entries: CommentedMap) -> None:
+    def _put_section(self, name: str, entries: Any) -> None:
         earlier = [other for other in self._sections[: self._order(name)] if other in self._tree]
         if name in self._tree:  # `apis:` or `apis: {}`
             _replace(self._tree, name, entries)

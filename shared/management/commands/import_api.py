@@ -2,6 +2,7 @@
 
 import asyncio
 import getpass
+import json
 import os
 import sys
 from argparse import ArgumentParser, Namespace
@@ -39,6 +40,7 @@ def add_arguments(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
         parser.add_argument("--config", metavar="FILE", help="default: GATEWAY_CONFIG, or gateway.yaml")
         parser.add_argument("--dry-run", action="store_true", help="show what would change, as a diff")
         parser.add_argument("--force", action="store_true", help="overwrite documents that were edited by hand")
+        parser.add_argument("--json", action="store_true", help="print JSON")
         parser.add_argument(
             "--write-local-settings",
             action="store_true",
@@ -80,7 +82,7 @@ async def import_api(
             plan, config, environment, force=arguments.force, local_settings=arguments.write_local_settings
         )
         if arguments.dry_run:
-            _show(prepared, plan, config.parent)
+            _print_json(prepared, plan) if arguments.json else _show(prepared, plan, config.parent)
             return 0
         await _grant(arguments, plan, outside)
         write_all(prepared.changes)
@@ -93,7 +95,10 @@ async def import_api(
     except OSError as error:
         print(f"Nothing was changed: {error.filename or config} cannot be written: {error.strerror}", file=sys.stderr)
         return 1
-    _report(prepared, plan, config, written=arguments.write_local_settings)
+    if arguments.json:
+        _print_json(prepared, plan)
+    else:
+        _report(prepared, plan, config, written=arguments.write_local_settings)
     return 0
 
 
@@ -117,6 +122,8 @@ def _show(prepared: Prepared, plan: ImportPlan, folder: Path) -> None:
     _warn(prepared)
     for role in plan.roles:
         print(f"# would assign {role.role_name} on {role.scope}")
+    for left in plan.left_out:
+        print(f"# not imported: {left}")
     if not any(change.changes for change in prepared.changes):
         print("# nothing would change")
 
@@ -125,6 +132,8 @@ def _report(prepared: Prepared, plan: ImportPlan, config: Path, *, written: bool
     for line in prepared.summary:
         print(line)
     _warn(prepared)
+    for left in plan.left_out:
+        print(f"not imported: {left}")
     for note in plan.notes:
         print(note)
     if written:
@@ -135,6 +144,17 @@ def _report(prepared: Prepared, plan: ImportPlan, config: Path, *, written: bool
         print(f"\nThe gateway reads the {setting.purpose} from {setting.name}. Set it where the gateway runs:")
         print(f"  export {setting.name}=<key>")
         print(f"  az functionapp config appsettings set -n <app> -g <group> --settings {setting.name}=<key>")
+
+
+def _print_json(prepared: Prepared, plan: ImportPlan) -> None:
+    document = {
+        "changes": list(prepared.summary),
+        "left_out": [{"what": left.what, "why": left.why} for left in plan.left_out],
+        "notes": [note for note in plan.notes if note],
+        "settings": [{"name": setting.name, "purpose": setting.purpose} for setting in plan.settings],
+        "warnings": [str(problem) for problem in prepared.warnings],
+    }
+    print(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 def _warn(prepared: Prepared) -> None:

@@ -1,5 +1,6 @@
 """The sources an API can be imported from, one file each."""
 
+from shared.management.importers.apim import Apim
 from shared.management.importers.azure_openai import AzureOpenAi
 from shared.management.importers.foundry import Foundry
 from shared.management.importers.importer import Importer
@@ -13,4 +14,5 @@ IMPORTERS: tuple[Importer, ...] = (
     Anthropic(),
     Passthrough(),
     OpenApi(),
+    Apim(),
 )

@@ -65,7 +65,7 @@ def from_arguments(
         if not SECRET_URL.fullmatch(vault):
             raise ImportFailed(f"--{prefix}key-vault must be https://<vault>.vault.azure.net/secrets/<name>")
         return AccessKey(credentials, (Entry("named_values", named_value, {"key_vault": vault}),), ())
-    variable = variable or _variable(named_value)
+    variable = variable or variable_name(named_value)
     if not VARIABLE.fullmatch(variable):
         raise ImportFailed(f"--{prefix}key-env: {variable} is not a name of an environment variable")
     setting = Setting(variable, f"access key in {option('key-query') or header}", _value(option("key-value"), outside))
@@ -87,6 +87,7 @@ def _value(given: str | None, outside: Outside) -> str | None:
     return key
 
 
-def _variable(named_value: str) -> str:
+def variable_name(named_value: str) -> str:
+    """The environment variable that is proposed for a named value."""
     name = re.sub(r"[^A-Za-z0-9]+", "_", named_value).upper().strip("_")
     return name if VARIABLE.fullmatch(name) else f"KEY_{name}"

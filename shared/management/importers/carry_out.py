@@ -67,6 +67,8 @@ async def prepare(
 
 
 def _put(file: YamlFile, entry: Entry) -> str | None:
+    if not entry.id:
+        return f"{file.put_value(entry.section, entry.value)} {entry.section}"
     if entry.only_if_missing and (entry.section, entry.id) in file:
         return None
     return f"{file.put(entry.section, entry.id, entry.value)} {entry.section}.{entry.id}"
@@ -81,6 +83,10 @@ def _verb(change: FileChange) -> str:
 def _keep_own_policies(entries: Sequence[Entry], file: YamlFile, *, force: bool) -> None:
     """Refuse to swap a policy document somebody chose for an API against the imported one."""
     for entry in entries:
+        if not entry.id and not force and file.value(entry.section) not in (None, entry.value):
+            raise ImportFailed(
+                f"{entry.section} is {file.value(entry.section)}, which the import would replace; use --force to do so"
+            )
         existing = file.entry(entry.section, entry.id)
         if entry.section != "apis" or not isinstance(existing, dict) or force:
             continue
@@ -93,7 +99,7 @@ def _keep_own_policies(entries: Sequence[Entry], file: YamlFile, *, force: bool)
 
 def _document(path: Path, text: str, *, force: bool) -> FileChange:
     before = _read(path)
-    if before is not None and before.replace("\r\n", "\n") == text:
+    if before is not None and before.replace("\r\n", "\n") == text.replace("\r\n", "\n"):
         return FileChange(path, before, before)
     if before is not None and not is_as_written(before) and not force:
         raise ImportFailed(

@@ -14,7 +14,8 @@ class ImportFailed(Exception):
 class Entry:
     """One entry of `gateway.yaml`: `value` is its content as it is written there.
 
-    `only_if_missing`: an entry that is already there is left as it is (a product the API joins).
+    An entry without id is the section itself, such as the global `policy`. `only_if_missing`: an entry that is already
+    there is left as it is (a product the API joins).
     """
 
     section: str
@@ -42,6 +43,17 @@ class RoleAssignment:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something the source has that is not imported, and why."""
+
+    what: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
 class ImportPlan:
     """What an import adds. `documents` maps paths relative to `gateway.yaml` to their text.
 
@@ -54,6 +66,7 @@ class ImportPlan:
     roles: Sequence[RoleAssignment] = ()
     needs_backends: Sequence[str] = ()
     notes: Sequence[str] = ()
+    left_out: Sequence[LeftOut] = ()
 
 
 TokenSource = Callable[[str], Awaitable[str]]

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from shared.config.models import Operation
 from shared.config.openapi import GENAI, methods_of, operations_of, server_url
 from shared.llm.api_kind import ApiKind
-from shared.llm.kinds import API_KINDS
+from shared.llm.kinds import API_KINDS, api_kind
 from shared.management.importers import access_key, api_settings, llm_api
 from shared.management.importers.api_settings import with_suffix
 from shared.management.importers.importer import ImportFailed, ImportPlan, Outside
@@ -61,7 +61,7 @@ class OpenApi:
         document = await _read(arguments.document)
         operations = _operations(arguments.document, document)
         url = _service_url(arguments, document)
-        kind = next((one for one in API_KINDS if one.name == arguments.kind), None) or _kind_of(document)
+        kind = next((one for one in API_KINDS if one.name == arguments.kind), None) or kind_of(document)
         api = api_settings.from_arguments(arguments, name=_info(document, "title"))
         key = access_key.from_arguments(arguments, outside, api_id=api.id, default_header="Authorization")
         credentials: dict[str, Any] = key.credentials if key else {}
@@ -78,7 +78,7 @@ class OpenApi:
             key=key,
             azure_url=url if is_azure_ai(url) else None,
             openapi=name,
-            documents={name: _minimal(document, url, kind)},
+            documents={name: minimal(document, url, kind)},
             notes=[f"{len(operations)} operations of kind {kind.name}, backend {url}."],
         )
         return llm_api.plan(arguments, outside, api, source)
@@ -165,14 +165,34 @@ def _service_url(arguments: Namespace, document: Mapping[str, Any]) -> str:
     return backend_url(url, option="the document's server")
 
 
-def _kind_of(document: Mapping[str, Any]) -> ApiKind:
-    """The LLM API kind whose chat operation the document has, http otherwise."""
+def kind_of(document: Mapping[str, Any], *, service_url: str = "") -> ApiKind:
+    """The LLM API kind whose chat operation the document has, at its root or below a prefix. One with wildcards only
+    is told by its backend's host, else passthrough. Anything else is http."""
     offered = {_shape(method, path) for path, method, _ in methods_of(document)}
-    for kind in API_KINDS:
-        first = next((one for one in kind.operations if one.genai == "chat"), None)  # others are shared between kinds
-        if first and _shape(first.method, first.url_template) in offered:
-            return kind
-    return next(kind for kind in API_KINDS if kind.name == "http")
+    for same in (str.__eq__, str.endswith):
+        for kind in API_KINDS:
+            first = next((one for one in kind.operations if one.genai == "chat"), None)  # others are shared by kinds
+            method, path = _shape(first.method, first.url_template) if first else ("", "")
+            if first and any(given == method and same(template, path) for given, template in offered):
+                return kind
+    wild = all(path.endswith("/*") for _, path in offered)
+    return api_kind(_kind_at(service_url) if wild else "http")
+
+
+def _kind_at(url: str) -> str:
+    """The kind a service speaks, by its host and path."""
+    host, path = urlsplit(url).hostname or "", urlsplit(url).path.rstrip("/")
+    if not is_azure_ai(url):
+        return {"api.openai.com": "openai", "api.anthropic.com": "anthropic"}.get(host, "passthrough")
+    endings = {"/openai": "azure-openai", "/models": "azure-ai", "/openai/v1": "openai-v1", "/anthropic": "anthropic"}
+    return endings.get(path, "azure-openai" if ".openai." in host else "passthrough")
+
+
+def genai_of(kind: ApiKind, method: str, template: str) -> str:
+    """OpenTelemetry's name of what an operation does, told by the kind's operations; empty when it has none."""
+    method, path = _shape(method, template)
+    known = ((_shape(one.method, one.url_template), one.genai) for one in kind.operations if one.genai)
+    return next((name for (verb, end), name in known if verb == method and path.endswith(end)), "")
 
 
 def _shape(method: str, template: str) -> tuple[str, str]:
@@ -181,13 +201,12 @@ def _shape(method: str, template: str) -> tuple[str, str]:
     return method.upper(), "/".join("{}" if "{" in segment else segment for segment in segments)
 
 
-def _minimal(document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
+def minimal(document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
     """The document with what routing, the console and the reader need: paths, ids, summaries, parameters."""
-    genai = {_shape(one.method, one.url_template): one.genai for one in kind.operations}
     paths: dict[str, dict[str, Any]] = {}
     for path, method, item in methods_of(document):
         operation = {name: item[name] for name in ("operationId", "summary") if item.get(name)}
-        if name := genai.get(_shape(method, path)):
+        if name := genai_of(kind, method, path):
             operation[GENAI] = name
         parameters = [_parameter(one) for one in item["parameters"] if one.get("in") in ("path", "query")]
         if parameters:
