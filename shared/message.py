@@ -1,11 +1,13 @@
 """The messages that pass through the gateway: request, response, their headers, URL and bodies."""
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, unquote
+
+import orjson
 
 from shared.errors import PolicyFailed, RequestTooLarge
 
@@ -83,6 +85,12 @@ FORWARDING = frozenset(
 WITHHELD = FORWARDING | CREDENTIALS
 
 
+@lru_cache(maxsize=1024)
+def field_name(name: str) -> bytes:
+    """A header's name as it is kept: lower case, in bytes."""
+    return name.lower().encode("latin-1", "replace")
+
+
 class Headers:
     """Header fields in order, names in lower case, looked up without regard to case (RFC 9110 section 5.1)."""
 
@@ -98,7 +106,7 @@ class Headers:
 
     def get_all(self, name: str) -> list[str]:
         """The values of `name`, one per field line."""
-        key = name.lower().encode("latin-1", "replace")
+        key = field_name(name)
         return [value.decode("latin-1") for field, value in self.raw if field == key]
 
     def items(self) -> Iterator[tuple[str, str]]:
@@ -108,17 +116,20 @@ class Headers:
 
     def set(self, name: str, *values: str) -> None:
         """Replace all fields of `name` by these."""
-        self.remove(name)
-        self.add(name, *values)
+        key = field_name(name)
+        kept = [pair for pair in self.raw if pair[0] != key]
+        for value in values:
+            kept.append((key, encode_value(value)))
+        self.raw = kept
 
     def add(self, name: str, *values: str) -> None:
         """Append a field for each value."""
-        key = name.lower().encode("latin-1")
+        key = field_name(name)
         self.raw.extend((key, encode_value(value)) for value in values)
 
     def remove(self, name: str) -> None:
         """Drop all fields of `name`."""
-        key = name.lower().encode("latin-1", "replace")
+        key = field_name(name)
         self.raw = [pair for pair in self.raw if pair[0] != key]
 
     def copy(self) -> "Headers":
@@ -126,7 +137,7 @@ class Headers:
         return Headers(self.raw)
 
     def __contains__(self, name: str) -> bool:
-        key = name.lower().encode("latin-1", "replace")
+        key = field_name(name)
         return any(field == key for field, _ in self.raw)
 
 
@@ -274,7 +285,7 @@ class _Body:
         if self.body is None:
             raise BodyNotBuffered(self)  # type: ignore[arg-type]
         if self._json_of is not self.body:
-            self._json = json.loads(self.body) if self.body else None
+            self._json = orjson.loads(self.body) if self.body else None
             self._json_of = self.body
         return self._json
 

@@ -1,8 +1,9 @@
 """``Body.As<T>()``: a message's body as text, bytes, JSON, XML or form, with and without keeping it."""
 
-import json
 from typing import Any
 from urllib.parse import parse_qsl
+
+import orjson
 
 from shared.expressions.errors import ExpressionFailed
 from shared.expressions.json_tokens import JToken, wrapped
@@ -72,7 +73,7 @@ def as_json(content: bytes, body: Body, name: str) -> JToken | None:
     if not content.strip():
         return None
     try:
-        found: Any = json.loads(content)
+        found: Any = orjson.loads(content)
     except ValueError:
         return parse(_text(content, body), name)
     if isinstance(found, dict) and name in ("JObject", "JToken", "dynamic"):

@@ -18,7 +18,7 @@ class Compiled:
     read first; nothing has happened then and the same call can be made again.
     """
 
-    __slots__ = ("_evaluate", "_size", "limits", "mentions_request_body", "mentions_response_body", "source")
+    __slots__ = ("_blank", "_evaluate", "limits", "mentions_request_body", "mentions_response_body", "source")
 
     def __init__(self, source: str, evaluate: Eval, size: int, mentions: set[str], limits: Limits) -> None:
         self.source = source
@@ -26,16 +26,13 @@ class Compiled:
         self.mentions_request_body = "IRequest" in mentions
         self.mentions_response_body = "IResponse" in mentions
         self._evaluate = evaluate
-        self._size = size
+        self._blank = [None] * max(size - FIRST_SLOT, 0)
 
     def __call__(self, ctx: Any) -> Any:
         run = Run(ctx, self.limits)
-        frame: Frame = [None, run]
-        if self._size > FIRST_SLOT:
-            frame.extend([None] * (self._size - FIRST_SLOT))
-        before = self._snapshot(ctx)
+        before = self._snapshot(ctx) if self.mentions_request_body or self.mentions_response_body else None
         try:
-            value = self._evaluate(frame)
+            value = self._evaluate([None, run, *self._blank])
         except BodyNotBuffered:
             if before is not None:
                 before.restore()

@@ -28,18 +28,18 @@ DEFAULT_LIMITS = Limits()
 class Run:
     """The state of one evaluation; every closure reaches it through its frame."""
 
-    __slots__ = ("consumed", "ctx", "deadline", "depth", "limits", "next_check", "size", "steps", "traces")
+    # On the class, not set one by one for each evaluation: most expressions are over before they need any of these.
+    steps = 0
+    next_check = 0
+    size = 0
+    depth = 0
+    deadline = 0.0
+    traces: list[tuple[Any, ...]] | None = None
+    consumed: list[Any] | None = None
 
     def __init__(self, ctx: Any, limits: Limits = DEFAULT_LIMITS) -> None:
         self.ctx = ctx
         self.limits = limits
-        self.steps = 0
-        self.next_check = 0
-        self.size = 0
-        self.depth = 0
-        self.deadline = 0.0
-        self.traces: list[tuple[Any, ...]] | None = None
-        self.consumed: list[Any] | None = None
 
     def step(self) -> None:
         """Count one loop round, call or element."""

@@ -32,7 +32,7 @@ class Expression(Generic[T]):
     is known.
     """
 
-    __slots__ = ("constant", "compiled", "_convert")
+    __slots__ = ("constant", "compiled", "_convert", "_failure")
 
     def __init__(
         self, constant: Any = None, compiled: "Compiled | None" = None, convert: Callable[[Any], Any] | None = None
@@ -40,25 +40,28 @@ class Expression(Generic[T]):
         self.constant = constant
         self.compiled = compiled
         self._convert = convert
+        if compiled is not None:
+            from shared.expressions import ExpressionFailed
+
+            self._failure = ExpressionFailed
 
     async def __call__(self, ctx: Context) -> T:
         """The value for this request; reads a body when the expression needs one. PolicyFailed when it throws."""
-        if self.compiled is None:
+        compiled, convert = self.compiled, self._convert
+        if compiled is None:
             return cast(T, self.constant)
-        from shared.expressions import ExpressionFailed
-
         while True:
             try:
-                value = self.compiled(ctx)
+                value = compiled(ctx)
                 if ctx.trace_entries is not None:
-                    ctx.trace({"expression": self.compiled.source, "value": value}, "expression")
-                return cast(T, self._convert(value) if self._convert is not None else value)
+                    ctx.trace({"expression": compiled.source, "value": value}, "expression")
+                return cast(T, convert(value) if convert is not None else value)
             except BodyNotBuffered as unread:
                 await unread.message.read()
-            except ExpressionFailed as failure:
+            except self._failure as failure:
                 raise PolicyFailed(
                     reason="ExpressionValueEvaluationFailure",
-                    detail=f"Expression evaluation failed. {failure} in {self.compiled.source[:200]}",
+                    detail=f"Expression evaluation failed. {failure} in {compiled.source[:200]}",
                 ) from failure
 
     @classmethod

@@ -32,7 +32,9 @@ _PLAIN = json.dumps(
     }
 ).encode()
 PLAIN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_PLAIN), _PLAIN)
-_TOKEN = json.dumps({"access_token": "a" * 1200, "expires_on": "4102444800", "token_type": "Bearer"}).encode()
+_TOKEN = json.dumps(
+    {"access_token": "a" * 1200, "expires_on": "4102444800", "token_type": "Bearer", "resource": "r"}
+).encode()
 TOKEN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_TOKEN), _TOKEN)
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
