@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from shared.context import Deployment, Services
 from shared.errors import ConfigError, Problem
 from shared.gateway.catalog import Catalog, compile_catalog
 from shared.gateway.gateway import Gateway, Serving
+from shared.gateway.limiting import Limiting
 from shared.gateway.outside import Outside
 from shared.gateway.stored_keys import StoredKeys
 from shared.gateway.subscription_keys import SubscriptionKeys, declared_keys
@@ -26,6 +28,7 @@ from shared.gateway.tracing import DebugTokens, Tracing
 from shared.management.server import MANAGEMENT, manage
 from shared.settings import Settings, SettingsError
 from shared.stores.account import Account
+from shared.stores.clock import StorageClock
 from shared.stores.protocols import StoreError
 from shared.stores.subscriptions import TABLE as SUBSCRIPTIONS
 from shared.stores.subscriptions import KeyDigest, SubscriptionStore
@@ -54,11 +57,13 @@ class App:
         self.identity = AzureIdentity(settings.identity_client_id, local=local)
         self.tokens = IdentityTokens(self.identity.fetch)
         self.transport = Transport()
-        self.account = Account.of(settings, self.identity.credential)
+        clock = StorageClock(time.time)
+        self.account = Account.of(settings, self.identity.credential, clock)
         self.stored_keys: StoredKeys | None = None
         deployment = Deployment(settings.region, settings.service_name)
         self.services = Services(self.tokens, deployment=deployment)
         self.outside = Outside(settings, self.services, self.transport, self.account)
+        self.limiting = Limiting(settings, self.services, self.account, clock)
         traces = TableTraces(self.account.tables.table(TRACES), self.services.clock) if self.account else MemoryTraces()
         self.tracing = Tracing(DebugTokens(settings.key_hash_secret), traces, open_to_all=local)
         self.gateway = Gateway(self.services, self.tracing, client_ip_header=settings.client_ip_header)
@@ -108,10 +113,15 @@ class App:
                 log.info("purged %d request traces", deleted)
             except StoreError as error:
                 log.warning("request traces were not purged: %s", error)
+        try:
+            log.info("deleted %d counters that count nothing any more", await self.limiting.admin().sweep())
+        except StoreError as error:
+            log.warning("counters were not swept: %s", error)
 
     async def aclose(self) -> None:
         """Close connections and credentials."""
         await self.outside.aclose()
+        await self.limiting.aclose()
         await self.transport.aclose()
         await self.identity.aclose()
         if self.stored_keys is not None:

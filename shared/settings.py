@@ -13,7 +13,8 @@ LOCAL_STATE = ".run"
 class Settings:
     """Typed environment. `key_hash_secret` keys the hashes subscription keys are stored as; `all_access_key` is the
     built-in subscription's key (None: there is none). `tables_connection_string` or `tables_endpoint` name the storage
-    account; with neither the gateway keeps state in memory."""
+    account; with neither the gateway keeps state in memory. `max_instances`: how many processes the app scales out to,
+    which bounds what a fresh one admits while storage is away."""
 
     config: Path
     key_hash_secret: bytes
@@ -25,6 +26,7 @@ class Settings:
     service_name: str = "gateway"
     client_ip_header: str | None = None
     reload_seconds: float = 0
+    max_instances: int = 40
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -56,6 +58,7 @@ def from_environment(environment: Mapping[str, str] | None = None, *, base: Path
         service_name=env.get("WEBSITE_SITE_NAME") or "gateway",
         client_ip_header=env.get("GATEWAY_CLIENT_IP_HEADER") or (None if local else "x-forwarded-for"),
         reload_seconds=float(env.get("GATEWAY_RELOAD_SECONDS") or 0),
+        max_instances=max(1, int(env.get("GATEWAY_MAX_INSTANCES") or 40)),
         environment=env,
     )
 

@@ -21,9 +21,14 @@ from shared.policies.llm_content_safety import LlmContentSafety
 from shared.policies.llm_emit_token_metric import AzureOpenaiEmitTokenMetric, LlmEmitTokenMetric
 from shared.policies.llm_semantic_cache_lookup import AzureOpenaiSemanticCacheLookup, LlmSemanticCacheLookup
 from shared.policies.llm_semantic_cache_store import AzureOpenaiSemanticCacheStore, LlmSemanticCacheStore
+from shared.policies.llm_token_limit import AzureOpenaiTokenLimit, LlmTokenLimit
 from shared.policies.log_to_eventhub import LogToEventhub
 from shared.policies.mock_response import MockResponse
 from shared.policies.policy import Policy
+from shared.policies.quota import Quota
+from shared.policies.quota_by_key import QuotaByKey
+from shared.policies.rate_limit import RateLimit
+from shared.policies.rate_limit_by_key import RateLimitByKey
 from shared.policies.retry import Retry
 from shared.policies.return_response import ReturnResponse
 from shared.policies.rewrite_uri import RewriteUri
@@ -50,6 +55,7 @@ POLICIES: tuple[type[Policy], ...] = (
     AzureOpenaiEmitTokenMetric,
     AzureOpenaiSemanticCacheLookup,
     AzureOpenaiSemanticCacheStore,
+    AzureOpenaiTokenLimit,
     CacheLookup,
     CacheLookupValue,
     CacheRemoveValue,
@@ -68,8 +74,13 @@ POLICIES: tuple[type[Policy], ...] = (
     LlmEmitTokenMetric,
     LlmSemanticCacheLookup,
     LlmSemanticCacheStore,
+    LlmTokenLimit,
     LogToEventhub,
     MockResponse,
+    Quota,
+    QuotaByKey,
+    RateLimit,
+    RateLimitByKey,
     Retry,
     ReturnResponse,
     RewriteUri,

@@ -1,0 +1,43 @@
+"""What limit policies need of the process: one limiter on the storage account, learned answer lengths, tokenizers."""
+
+import time
+
+from shared.context import Services
+from shared.policies.tokenizers import Tokenizers
+from shared.settings import Settings
+from shared.stores.account import Account
+from shared.stores.clock import StorageClock
+from shared.stores.estimates import Estimates
+from shared.stores.limiter import Limiter
+from shared.stores.limits_admin import CounterAdmin
+from shared.stores.memory import MemoryEntities
+from shared.stores.protocols import Entities
+
+TABLE = "limits"
+# A limit that waits longer for storage than this goes on without it (`on-storage-error`).
+DEADLINE = 0.25
+
+
+class Limiting:
+    """The limiter of a process. Without a storage account its counters are the process's own, kept in memory."""
+
+    def __init__(self, settings: Settings, services: Services, account: Account | None, clock: StorageClock) -> None:
+        """Put the limiter among the `services`. `clock` is the one the account's tables keep set."""
+        self._account = account
+        self._entities: Entities = (
+            account.tables.table(TABLE, deadline=DEADLINE) if account is not None else MemoryEntities(time.time)
+        )
+        self._clock = clock
+        self.limiter = Limiter(self._entities, clock=clock, max_instances=settings.max_instances)
+        services.extras[Limiter] = self.limiter
+        services.extras[Estimates] = Estimates()
+        services.extras[Tokenizers] = Tokenizers()
+
+    def admin(self) -> CounterAdmin:
+        """The same counters as an administrator sees them. Reads take their time: they get more than a request does."""
+        entities = self._account.tables.table(TABLE) if self._account is not None else self._entities
+        return CounterAdmin(entities, self._clock)
+
+    async def aclose(self) -> None:
+        """Give back what is leased and not used."""
+        await self.limiter.close()

@@ -1,0 +1,77 @@
+"""What a request to a model asks for: read from its body, and the way to ask for the usage of a stream."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.llm.schemas import schema_of
+from shared.llm.schemas.schema import Count, Schema
+
+_OPENING = re.compile(rb"\s*\{")
+# The first api-version of Azure OpenAI that knows stream_options; older ones refuse unknown fields with 400.
+# https://learn.microsoft.com/azure/ai-foundry/openai/reference-preview
+_AZURE_SINCE = "2024-09-01"
+
+
+@dataclass(frozen=True, slots=True)
+class LlmCall:
+    """A request to a model. `model` is the deployment in the path where there is one, else the body's."""
+
+    schema: Schema
+    body: Mapping[str, Any]
+    model: str
+    stream: bool
+    max_tokens: int | None
+    size: int
+
+    @property
+    def asks_for_usage(self) -> bool:
+        """Whether the caller wants the usage in the stream."""
+        options = self.body.get("stream_options")
+        return isinstance(options, Mapping) and options.get("include_usage") is True
+
+    def prompt_tokens(self, count: Count) -> int:
+        """Tokens of the prompt, by the rules of its schema; what cannot be counted goes by its size."""
+        if not self.schema.counted:
+            return (self.size + 3) // 4
+        return self.schema.prompt_tokens(self.body, self.model, count)
+
+
+def llm_call(path: str, body: bytes, document: Any, deployment: str | None) -> LlmCall | None:
+    """The call a POST makes: `document` is its parsed `body`, `deployment` the one in its path. None when it is no
+    JSON object."""
+    if not isinstance(document, dict):
+        return None
+    schema = schema_of(path, document)
+    model = deployment or document.get("model")
+    return LlmCall(
+        schema,
+        document,
+        model if isinstance(model, str) else "",
+        document.get("stream") is True,
+        schema.max_tokens(document),
+        len(body),
+    )
+
+
+def usage_can_be_asked(call: LlmCall, azure_version: str | None) -> bool:
+    """Whether a stream should be made to tell its usage: it would not by itself, and the backend knows how.
+
+    `azure_version` is Azure OpenAI's api-version, None elsewhere. "On your data" knows no stream_options.
+    """
+    if not call.stream or not call.schema.asks_for_usage or call.asks_for_usage:
+        return False
+    return "data_sources" not in call.body and (azure_version is None or azure_version >= _AZURE_SINCE)
+
+
+def asking_for_usage(call: LlmCall, body: bytes) -> bytes:
+    """The body with `stream_options.include_usage` set: inserted into the bytes where the field is missing."""
+    options = call.body.get("stream_options")
+    opening = _OPENING.match(body)
+    if opening is not None and "stream_options" not in call.body:
+        comma = b"," if call.body else b""
+        return b'%b"stream_options":{"include_usage":true}%b%b' % (opening[0], comma, body[opening.end() :])
+    asked = {**(options if isinstance(options, Mapping) else {}), "include_usage": True}
+    return json.dumps({**call.body, "stream_options": asked}, separators=(",", ":")).encode()

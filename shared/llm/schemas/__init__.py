@@ -1,0 +1,37 @@
+"""The wire schemas whose usage can be read, one file each; to add one: write the file, add it here."""
+
+from collections.abc import Mapping
+
+from shared.llm.schemas.any_json import ANY_JSON
+from shared.llm.schemas.chat_completions import CHAT_COMPLETIONS
+from shared.llm.schemas.completions import COMPLETIONS
+from shared.llm.schemas.embeddings import EMBEDDINGS
+from shared.llm.schemas.images import IMAGES
+from shared.llm.schemas.messages import MESSAGES
+from shared.llm.schemas.responses import RESPONSES
+from shared.llm.schemas.schema import Schema
+
+SCHEMAS: tuple[Schema, ...] = (CHAT_COMPLETIONS, COMPLETIONS, RESPONSES, EMBEDDINGS, MESSAGES, IMAGES)
+
+# They tell tokens without spending any.
+_FREE = ("/messages/count_tokens", "/responses/input_tokens")
+_BY_PATH = {ending: schema for schema in SCHEMAS for ending in schema.paths}
+
+
+def schema_of(path: str, body: Mapping[str, object]) -> Schema:
+    """The schema of a request: by the end of its path, else by the fields its body has; ANY_JSON when neither tells.
+
+    `/chat/completions` ends as `/completions` does, so the longer ending decides.
+    """
+    path = path.rstrip("/")
+    if path.endswith(_FREE):
+        return ANY_JSON
+    head, _, last = path.rpartition("/")
+    found = _BY_PATH.get(f"{head.rpartition('/')[2]}/{last}") or _BY_PATH.get(last)
+    if found is not None:
+        return found
+    if isinstance(body.get("messages"), list):
+        return MESSAGES if "anthropic_version" in body else CHAT_COMPLETIONS
+    if isinstance(body.get("prompt"), str | list):
+        return COMPLETIONS
+    return ANY_JSON

@@ -1,0 +1,54 @@
+"""Chat completions: https://platform.openai.com/docs/api-reference/chat"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from shared.llm.schemas.schema import Body, Count, Schema, choices_of, note_finish, note_model, smallest, text
+from shared.llm.tokens import chat_tokens
+from shared.llm.usage import Facts, openai_usage
+
+
+class ChatCompletions(Schema):
+    """Whole answers have `message`, chunks of a stream have `delta`."""
+
+    name = "chat completions"
+    paths = ("chat/completions",)
+    asks_for_usage = True
+
+    def max_tokens(self, body: Body) -> int | None:
+        """`max_completion_tokens` and its predecessor hold for each of the `n` choices."""
+        most = smallest(body, "max_completion_tokens", "max_tokens")
+        return most * choices_of(body) if most is not None else None
+
+    def prompt_tokens(self, body: Body, model: str, count: Count) -> int:
+        """Messages in their frames, tools, functions, images."""
+        return chat_tokens(body, model, count)
+
+    def read(self, document: Any, facts: Facts) -> str:
+        """Note usage, model and finish reasons of a document or a chunk."""
+        if not isinstance(document, Mapping):
+            return ""
+        facts.usage = openai_usage(document.get("usage")) or facts.usage
+        note_model(document, facts)
+        choices = document.get("choices")
+        return "".join(self._choice(choice, facts) for choice in choices) if isinstance(choices, list) else ""
+
+    def _choice(self, choice: object, facts: Facts) -> str:
+        if not isinstance(choice, Mapping):
+            return ""
+        note_finish(choice.get("finish_reason"), facts)
+        said = choice.get("delta") or choice.get("message")
+        return "".join(_said(said)) if isinstance(said, Mapping) else ""
+
+
+def _said(message: Mapping[str, Any]) -> Iterable[str]:
+    # reasoning_content: what DeepSeek, vLLM and others call thoughts they deliver and bill.
+    yield from (text(message.get(name)) for name in ("content", "refusal", "reasoning_content"))
+    calls = message.get("tool_calls")
+    functions = [call.get("function") for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
+    for function in (message.get("function_call"), *functions):
+        if isinstance(function, Mapping):
+            yield text(function.get("name")) + text(function.get("arguments"))
+
+
+CHAT_COMPLETIONS = ChatCompletions()

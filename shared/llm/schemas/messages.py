@@ -1,0 +1,57 @@
+"""Anthropic messages: https://docs.anthropic.com/en/api/messages and .../messages-streaming"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shared.llm.schemas.schema import Body, Count, Schema, note_finish, note_model, smallest, text
+from shared.llm.tokens import anthropic_tokens
+from shared.llm.usage import Facts, anthropic_usage, part
+
+
+class Messages(Schema):
+    """A stream tells the prompt's tokens in `message_start` and the answer's, so far, in each `message_delta`."""
+
+    name = "messages"
+    paths = ("messages",)
+
+    def max_tokens(self, body: Body) -> int | None:
+        """`max_tokens`, which Anthropic requires."""
+        return smallest(body, "max_tokens")
+
+    def prompt_tokens(self, body: Body, model: str, count: Count) -> int:
+        """System prompt, messages, tools, images."""
+        return anthropic_tokens(body, count)
+
+    def read(self, document: Any, facts: Facts) -> str:
+        """Note usage, model and stop reason of a whole message."""
+        if not isinstance(document, Mapping):
+            return ""
+        facts.usage = anthropic_usage(document.get("usage"), facts.usage)
+        note_model(document, facts)
+        note_finish(document.get("stop_reason"), facts)
+        content = document.get("content")
+        return "".join(_block(block) for block in content) if isinstance(content, list) else ""
+
+    def read_event(self, document: Any, facts: Facts) -> str:
+        """Note what an event says, by its type."""
+        match document:
+            case {"type": "message_start", "message": Mapping() as message}:
+                return self.read(message, facts)
+            case {"type": "message_delta"}:
+                facts.usage = anthropic_usage(document.get("usage"), facts.usage)
+                note_finish(part(document, "delta").get("stop_reason"), facts)
+            case {"type": "content_block_start", "content_block": Mapping() as block}:
+                return _block(block)
+            case {"type": "content_block_delta", "delta": Mapping() as delta}:
+                return "".join(text(delta.get(name)) for name in ("text", "partial_json", "thinking"))
+        return ""
+
+
+def _block(block: object) -> str:
+    if not isinstance(block, Mapping):
+        return ""
+    given = block.get("input")
+    return "".join(text(block.get(name)) for name in ("text", "thinking", "name")) + (str(given) if given else "")
+
+
+MESSAGES = Messages()

@@ -1,0 +1,71 @@
+"""What a wire schema knows: where it is spoken, what a request asks for, what an answer says."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from shared.llm.usage import Facts, number, openai_usage
+
+Body = Mapping[str, Any]
+Count = Callable[[str], int]
+"""Tokens of a text."""
+
+
+class Schema:
+    """One wire schema; without state. Subclasses say what differs.
+
+    `paths` are the last one or two segments of the paths it is spoken at. `asks_for_usage` tells that a stream brings
+    its usage only when the request has `stream_options.include_usage`. `counted` tells that a prompt can be counted.
+    """
+
+    name = ""
+    paths: tuple[str, ...] = ()
+    asks_for_usage = False
+    counted = True
+
+    def max_tokens(self, body: Body) -> int | None:
+        """The most tokens the answer may have, all choices together; None when the request sets no bound."""
+        return None
+
+    def prompt_tokens(self, body: Body, model: str, count: Count) -> int:
+        """Tokens of the prompt, counted with `count`."""
+        return 0
+
+    def read(self, document: Any, facts: Facts) -> str:
+        """Note what a whole answer says, and return its text (of all choices) as the model wrote it."""
+        if isinstance(document, Mapping):
+            facts.usage = openai_usage(document.get("usage")) or facts.usage
+            note_model(document, facts)
+        return ""
+
+    def read_event(self, document: Any, facts: Facts) -> str:
+        """The same for one event of a stream: the text it adds."""
+        return self.read(document, facts)
+
+
+def note_model(document: Mapping[str, Any], facts: Facts) -> None:
+    """Note the model an answer names; Azure's first chunk has an empty one."""
+    model = document.get("model")
+    if isinstance(model, str) and model:
+        facts.model = model
+
+
+def note_finish(reason: object, facts: Facts) -> None:
+    """Note why a choice ended."""
+    if isinstance(reason, str):
+        facts.finish_reasons.append(reason)
+
+
+def smallest(body: Body, *names: str) -> int | None:
+    """The smallest of the bounds a request sets under these names; None when it sets none."""
+    bounds = [number(body.get(name)) for name in names if number(body.get(name))]
+    return min(bounds, default=None)
+
+
+def choices_of(body: Body) -> int:
+    """How many answers are asked for (`n`)."""
+    return max(1, number(body.get("n")))
+
+
+def text(value: object) -> str:
+    """A text field, empty where it is none."""
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,109 @@
+"""What an answer cost: token counts as a backend reports them, and what else is learned on the way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one exchange. The details are parts of `prompt_tokens` and `completion_tokens`, not additions.
+
+    `total_tokens` is the backend's own sum where it gives one: some count thoughts there and nowhere else.
+    `estimated` tells that the backend gave no usage and a tokenizer counted the prompt and what was delivered.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    cached_tokens: int = 0
+    cache_creation_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_prompt_tokens: int = 0
+    audio_completion_tokens: int = 0
+    image_prompt_tokens: int = 0
+    accepted_prediction_tokens: int = 0
+    rejected_prediction_tokens: int = 0
+    estimated: bool = False
+
+    @classmethod
+    def estimate(cls, prompt: int, completion: int) -> "Usage":
+        """Counts that a tokenizer made."""
+        return cls(prompt, completion, prompt + completion, estimated=True)
+
+
+@dataclass(slots=True)
+class Facts:
+    """What an answer has told so far: its usage, the model that gave it, why its choices ended (in order)."""
+
+    usage: Usage | None = None
+    model: str = ""
+    finish_reasons: list[str] = field(default_factory=list)
+
+
+def number(value: object) -> int:
+    """A token count out of JSON; anything that is none reads as 0."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def part(value: object, name: str) -> Mapping[str, Any]:
+    """The object a field of an object holds; empty where there is none."""
+    found = value.get(name) if isinstance(value, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def openai_usage(usage: object) -> Usage | None:
+    """The `usage` object of chat completions, completions, embeddings (`prompt_tokens`), responses and images
+    (`input_tokens`); None when it is no such object.
+
+    https://platform.openai.com/docs/api-reference/chat/object, .../responses/object, .../images/object
+    """
+    if not isinstance(usage, Mapping):
+        return None
+    names = ("prompt_tokens", "completion_tokens") if "prompt_tokens" in usage else ("input_tokens", "output_tokens")
+    if names[0] not in usage and names[1] not in usage and "total_tokens" not in usage:
+        return None
+    prompt, completion = number(usage.get(names[0])), number(usage.get(names[1]))
+    asked = part(usage, f"{names[0]}_details")
+    answered = part(usage, f"{names[1]}_details")
+    return Usage(
+        prompt,
+        completion,
+        max(number(usage.get("total_tokens")), prompt + completion),
+        cached_tokens=number(asked.get("cached_tokens")),
+        reasoning_tokens=number(answered.get("reasoning_tokens")),
+        audio_prompt_tokens=number(asked.get("audio_tokens")),
+        audio_completion_tokens=number(answered.get("audio_tokens")),
+        image_prompt_tokens=number(asked.get("image_tokens")),
+        accepted_prediction_tokens=number(answered.get("accepted_prediction_tokens")),
+        rejected_prediction_tokens=number(answered.get("rejected_prediction_tokens")),
+    )
+
+
+def anthropic_usage(usage: object, before: Usage | None = None) -> Usage | None:
+    """The `usage` object of Anthropic messages; `before` is what an earlier event of the stream said, whose fields
+    stay where this one is silent. The prompt is all of it: read from the cache, written to it, and neither.
+
+    https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching#tracking-cache-performance
+    """
+    if not isinstance(usage, Mapping) or not ("input_tokens" in usage or "output_tokens" in usage):
+        return before
+    known = before or Usage(0, 0, 0)
+    cached = _kept(usage, "cache_read_input_tokens", known.cached_tokens)
+    written = _kept(usage, "cache_creation_input_tokens", known.cache_creation_tokens)
+    fresh = _kept(usage, "input_tokens", known.prompt_tokens - known.cached_tokens - known.cache_creation_tokens)
+    completion = _kept(usage, "output_tokens", known.completion_tokens)
+    prompt = fresh + cached + written
+    return replace(
+        known,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=prompt + completion,
+        cached_tokens=cached,
+        cache_creation_tokens=written,
+    )
+
+
+def _kept(usage: Mapping[str, Any], name: str, before: int) -> int:
+    value = usage.get(name)
+    return number(value) if value is not None else before

@@ -1,0 +1,59 @@
+"""How a policy takes room from a counter: each request is counted once under a key, however many policies share it."""
+
+from shared.context import Context
+from shared.policies.policy import Policy
+from shared.stores.limiter import Limiter
+from shared.stores.limits import Admission, Limit, Refusal, Remaining
+
+
+class Counted(set[tuple[str, str, str]]):
+    """What a request has been counted under: unit, key, and the window or period."""
+
+
+class Room:
+    """Room that a request took: settle it once with what was used."""
+
+    __slots__ = ("_admission", "_counts", "amount")
+
+    def __init__(self, admission: Admission, *, counts: bool) -> None:
+        self._admission = admission
+        self._counts = counts
+        self.amount = admission.amount
+
+    def settle(self, actual: int) -> None:
+        """Replace what was taken by what was used; a second call does nothing."""
+        self._admission.settle(actual if self._counts else 0)
+
+
+async def take(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refusal:
+    """Take `amount` from the counter of `key`, or learn why not.
+
+    "For each key value, a single counter is used for all scopes": where another policy has counted the request under
+    the same key and period already, this one still asks for room, and gives it back when it settles.
+    https://learn.microsoft.com/azure/api-management/quota-by-key-policy
+    """
+    decision = await ctx.services.get(Limiter).admit(key, limit, amount)
+    if isinstance(decision, Refusal):
+        return decision
+    counted: Counted = ctx.notes.setdefault(Counted, Counted())
+    periods = {(limit.unit, key, name) for name in _periods(limit)}
+    first = not periods <= counted
+    counted |= periods
+    return Room(decision, counts=first)
+
+
+def left(ctx: Context, key: str, limit: Limit) -> Remaining:
+    """What is left in the counter, as far as this instance knows."""
+    return ctx.services.get(Limiter).remaining(key, limit)
+
+
+def trace_refusal(ctx: Context, policy: Policy, key: str, refusal: Refusal) -> None:
+    """Tell in the request trace what a refused caller is not told."""
+    ctx.trace(
+        {"counter-key": key, "refused by": refusal.which, "remaining": refusal.remaining}, policy.element, "error"
+    )
+
+
+def _periods(limit: Limit) -> list[str]:
+    window = [f"w{limit.window.seconds}"] if limit.window is not None else []
+    return window + [quota.period.name for quota in limit.quotas]

@@ -1,0 +1,348 @@
+"""One call to a model as policies share it: asks the backend for its usage, hides that from a caller who did not, and
+tells it once at the end."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+from shared.context import BackendCaller, Completion, Context
+from shared.errors import GatewayError
+from shared.llm.answer import DocumentReader, StreamReader, decoder
+from shared.llm.call import LlmCall, asking_for_usage, llm_call, usage_can_be_asked
+from shared.llm.usage import Facts, Usage
+from shared.message import GatewayRequest, GatewayResponse, Headers
+from shared.policies.tokenizers import Tokenizers, counted
+
+Answered = Callable[[Usage | None], Awaitable[None]]
+Settle = Callable[[Usage | None], None]
+
+# A plain answer whose usage a policy wants before the answer leaves is read so far; a longer one passes first.
+_READ_AHEAD = 1_048_576
+# Backends that said they do not know stream_options: remembered, so that each stream does not ask in vain.
+_REFUSERS = 256
+
+
+class Refusers(dict[str, None]):
+    """Backends (by id or URL) that refuse `stream_options`."""
+
+    def note(self, backend: str) -> None:
+        """Remember one; the oldest is forgotten when there are many."""
+        if len(self) >= _REFUSERS:
+            del self[next(iter(self))]
+        self[backend] = None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The last attempt at the backend: its answer counts. Without a `reader` nothing can be read of it."""
+
+    call: LlmCall | None
+    response: GatewayResponse | None = None
+    reader: DocumentReader | StreamReader | None = None
+    ended: bool = False
+    passed: int = 0
+
+
+class LlmExchange:
+    """The call of one request, made by the first policy that needs its usage.
+
+    A retry or a failover is another attempt, and only the last one counts. Usage is the backend's own; where it gives
+    none, a tokenizer counts prompt and delivered text, marked estimated. It is None when no model was asked: a request
+    that is no call to a model, one answered by a policy or a cache, and an attempt that failed without telling usage.
+    """
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.usage: Usage | None = None
+        self.facts = Facts()
+        self._attempt: Attempt | None = None
+        self._call: LlmCall | None = None
+        self._call_of: bytes | None = None
+        self._prompt: int | None = None
+        self._on_answer: list[Answered] = []
+        self._on_usage: list[Settle] = []
+
+    @classmethod
+    def of(cls, ctx: Context) -> "LlmExchange":
+        """The exchange of a request; the first call makes it and stands between the request and its backends."""
+        found: LlmExchange | None = ctx.notes.get(cls)
+        if found is None:
+            found = ctx.notes[cls] = cls(ctx)
+            if ctx.backends is not None:
+                ctx.backends = ObservedBackends(ctx.backends, found)
+            ctx.on_completion(found._complete)
+        return found
+
+    def on_answer(self, callback: Answered) -> None:
+        """Run `callback` after each attempt that brought an answer, before the policies that follow, with the usage if
+        the answer is a plain one; None for a stream. Plain answers are read for it."""
+        self._on_answer.append(callback)
+
+    def on_usage(self, callback: Settle) -> None:
+        """Run `callback` exactly once when the exchange has ended, with its usage."""
+        self._on_usage.append(callback)
+
+    async def call(self) -> LlmCall | None:
+        """What the request asks for, as its body stands now; None when it is no call to a model."""
+        request = self.ctx.request
+        if request.method != "POST" or not _is_json(request.headers):
+            return None
+        body = request.body if request.body is not None else await request.read()
+        if body is not self._call_of:
+            self._call_of, self._prompt = body, None
+            try:
+                document = request.json()
+            except ValueError:
+                document = None
+            self._call = llm_call(request.url.path, body, document, request.matched_parameters.get("deployment-id"))
+        return self._call
+
+    async def prompt_tokens(self, *, wait: bool = False) -> int:
+        """Tokens of the prompt by the tokenizer; `wait` until it is loaded, otherwise roughly until then."""
+        call = await self.call()
+        if call is None:
+            return 0
+        if self._prompt is None:
+            tokenizers = self.ctx.services.get(Tokenizers)
+            count = await tokenizers.exact(call.model) if wait else tokenizers.count(call.model)
+            self._prompt = await counted(count, call.size, call.prompt_tokens)
+        return self._prompt
+
+    # the attempts
+
+    def begin(self, call: LlmCall | None) -> Attempt:
+        """Another attempt is sent; what came of one before does not count."""
+        self._attempt = Attempt(call)
+        return self._attempt
+
+    def failed(self) -> None:
+        """The attempt brought no answer."""
+        self._attempt = None
+
+    async def answered(self, attempt: Attempt, response: GatewayResponse, *, hide: bool) -> None:
+        """The attempt brought an answer: read it as it passes."""
+        attempt.response = response
+        call = attempt.call
+        if call is not None:
+            count = self.ctx.services.get(Tokenizers).count(call.model) if _is_event_stream(response) else None
+            attempt.reader = (
+                DocumentReader(call.schema) if count is None else StreamReader(call.schema, hide=hide, count=count)
+            )
+            if response.body is not None:
+                _pass_whole(attempt, response, response.body)
+            else:
+                self._watch(attempt, response, hide)
+        if self._on_answer:
+            usage = await self._read_ahead(attempt)
+            for callback in self._on_answer:
+                await callback(usage)
+
+    def _watch(self, attempt: Attempt, response: GatewayResponse, hide: bool) -> None:
+        assert response.stream is not None
+        coding = response.headers.get("content-encoding")
+        decode = decoder(coding) if coding and coding.lower() != "identity" else None
+        if coding and coding.lower() != "identity" and decode is None:
+            attempt.reader = None
+        if decode is not None and hide:
+            # Nothing can be left out of a compressed stream, so the caller gets it plain.
+            response.headers.raw = [
+                pair for pair in response.headers.raw if pair[0] not in (b"content-encoding", b"content-length")
+            ]
+        response.stream = _passing(attempt, response.stream, decode, hide)
+
+    async def _read_ahead(self, attempt: Attempt) -> Usage | None:
+        response = attempt.response
+        if response is None or not isinstance(attempt.reader, DocumentReader):
+            return None
+        if response.body is None and response.stream is not None:
+            await _read_some(response)
+        if response.body is None:
+            return None
+        return await self._usage_of(attempt)
+
+    # the end
+
+    async def _usage_of(self, attempt: Attempt) -> Usage | None:
+        response, reader = attempt.response, attempt.reader
+        if reader is not None and not attempt.ended:
+            attempt.ended = True
+            reader.end()
+        if reader is not None:
+            self.facts = reader.facts
+            if self.facts.usage is not None:
+                return self.facts.usage
+        if attempt.call is None or (response is not None and not 200 <= response.status_code < 300):
+            return None
+        prompt = await self.prompt_tokens()
+        if reader is None or response is None:
+            return Usage.estimate(max(1, prompt), (attempt.passed + 3) // 4)
+        count = self.ctx.services.get(Tokenizers).count(attempt.call.model)
+        return Usage.estimate(max(1, prompt), await counted(count, attempt.passed, reader.text_tokens))
+
+    async def _complete(self, completion: Completion) -> None:
+        attempt = self._attempt
+        if attempt is not None:
+            self.usage = await self._usage_of(attempt)
+        for callback in self._on_usage:
+            callback(self.usage)
+
+
+class ObservedBackends:
+    """The backends of a request whose exchange is observed."""
+
+    def __init__(self, backends: BackendCaller, exchange: LlmExchange) -> None:
+        self._backends = backends
+        self._exchange = exchange
+
+    def knows(self, id: str) -> bool:
+        """Whether a backend of that id is declared."""
+        return self._backends.knows(id)
+
+    def url(self, ctx: Context) -> str:
+        """The base URL of the backend chosen for the request. PolicyFailed when there is none."""
+        return self._backends.url(ctx)
+
+    async def forward(
+        self,
+        ctx: Context,
+        *,
+        header_timeout: float | None = None,
+        continue_timeout: float | None = None,
+        follow_redirects: bool = False,
+    ) -> GatewayResponse:
+        """One attempt, as the backends make it, with the usage asked for and the answer read as it passes."""
+        exchange = self._exchange
+        call = await exchange.call()
+        attempt = exchange.begin(call)
+        request = ctx.request
+        asked = _asked(ctx, call)
+
+        async def send(body: bytes | None) -> GatewayResponse:
+            with _Sent(request, body, plain=call is not None):
+                return await self._backends.forward(
+                    ctx,
+                    header_timeout=header_timeout,
+                    continue_timeout=continue_timeout,
+                    follow_redirects=follow_redirects,
+                )
+
+        try:
+            response = await send(asked)
+            if asked is not None and await _refuses(response):
+                ctx.services.extras.setdefault(Refusers, Refusers()).note(_backend(ctx))
+                ctx.trace("the backend does not know stream_options: asked again without", "usage")
+                asked = None
+                response = await send(None)
+        except GatewayError:
+            exchange.failed()
+            raise
+        await exchange.answered(attempt, response, hide=asked is not None)
+        return response
+
+
+class _Sent:
+    """The request as it is sent while the block runs: with another body, and with no wish for a compressed answer."""
+
+    def __init__(self, request: GatewayRequest, body: bytes | None, *, plain: bool) -> None:
+        self._request = request
+        self._body = body
+        self._plain = plain
+
+    def __enter__(self) -> None:
+        request = self._request
+        self._before = request.headers.raw, request.body
+        if self._plain:
+            kept = [pair for pair in request.headers.raw if pair[0] != b"accept-encoding"]
+            request.headers.raw = [*kept, (b"accept-encoding", b"identity")]
+        if self._body is not None:
+            request.body = self._body
+
+    def __exit__(self, *_: object) -> None:
+        self._request.headers.raw, self._request.body = self._before
+
+
+def _asked(ctx: Context, call: LlmCall | None) -> bytes | None:
+    """The body with the usage asked for; None when it need not be, or is better not."""
+    if call is None or ctx.request.body is None:
+        return None
+    azure = ctx.kind is not None and ctx.kind.name == "azure-openai"
+    version = ctx.request.url.query().get("api-version", [""])[0] if azure and call.stream else None
+    if not usage_can_be_asked(call, version) or _backend(ctx) in ctx.services.extras.get(Refusers, ()):
+        return None
+    return asking_for_usage(call, ctx.request.body)
+
+
+def _backend(ctx: Context) -> str:
+    return ctx.backend_url or ctx.backend_id or (ctx.api.backend if ctx.api is not None else None) or ""
+
+
+async def _refuses(response: GatewayResponse) -> bool:
+    """Whether the answer is about a field the caller never sent."""
+    return response.status_code in (400, 422) and b"stream_options" in await response.read()
+
+
+def _pass_whole(attempt: Attempt, response: GatewayResponse, body: bytes) -> None:
+    """An answer that came at once: read it, and leave out of a stream what must be hidden."""
+    attempt.passed = len(body)
+    reader = attempt.reader
+    if isinstance(reader, StreamReader):
+        attempt.ended = True
+        response.body = reader.feed(body) + reader.end()
+    elif reader is not None:
+        reader.feed(body)
+
+
+async def _passing(
+    attempt: Attempt, stream: AsyncIterator[bytes], decode: Callable[[bytes], bytes] | None, hide: bool
+) -> AsyncIterator[bytes]:
+    """The stream on its way to the caller, read by the attempt's reader."""
+    reader = attempt.reader
+    async for chunk in stream:
+        attempt.passed += len(chunk)
+        if reader is None:
+            yield chunk
+            continue
+        data = decode(chunk) if decode is not None else chunk
+        out = reader.feed(data)
+        if not hide:
+            yield chunk
+        elif out:
+            yield out
+    if reader is not None and not attempt.ended:
+        attempt.ended = True
+        rest = reader.end()
+        if rest:
+            yield rest
+
+
+async def _read_some(response: GatewayResponse) -> None:
+    """Read a body that is not long; a long one stays a stream."""
+    assert response.stream is not None
+    stream, parts, size = response.stream, [], 0
+    async for chunk in stream:
+        parts.append(chunk)
+        size += len(chunk)
+        if size > _READ_AHEAD:
+            response.stream = _joined(parts, stream)
+            return
+    response.stream = _joined(parts, None)
+    await response.read()
+
+
+async def _joined(parts: list[bytes], rest: AsyncIterator[bytes] | None) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part
+    if rest is not None:
+        async for chunk in rest:
+            yield chunk
+
+
+def _is_json(headers: Headers) -> bool:
+    for name, value in headers.raw:
+        if name == b"content-type":
+            return b"json" in value.lower()
+    return True
+
+
+def _is_event_stream(response: GatewayResponse) -> bool:
+    """Also of a stream that came as a whole."""
+    return (response.headers.get("content-type") or "").startswith("text/event-stream")

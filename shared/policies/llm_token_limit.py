@@ -1,0 +1,252 @@
+"""llm-token-limit and azure-openai-token-limit: tokens per minute and per period, by key, over all instances."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from shared.context import Context
+from shared.errors import GatewayError
+from shared.errors import Refusal as Refused
+from shared.llm.call import LlmCall
+from shared.llm.max_tokens import longest_answer
+from shared.llm.usage import Usage
+from shared.message import GatewayResponse
+from shared.policies.counting import Room, left, take, trace_refusal
+from shared.policies.durations import in_words, whole_seconds
+from shared.policies.expression import Expression
+from shared.policies.llm_exchange import LlmExchange
+from shared.policies.policy import Policy, Section
+from shared.stores.estimates import Estimates, Reserve
+from shared.stores.limits import Limit, OnStorageError, Quota, Refusal, Window, part
+from shared.stores.periods import Calendar
+
+Tokens = Annotated[int, Field(gt=0)]
+Period = Literal["Hourly", "Daily", "Weekly", "Monthly", "Yearly"]
+
+# APIM's words; Responses and Anthropic messages can be counted as well.
+_CANNOT_ESTIMATE = (
+    "Unable to parse and estimate tokens from incoming request. Please ensure incoming request is of one of the "
+    "following types: 'Chat Completion', 'Completion', 'Embeddings' and works with current prompt estimation mode of "
+    "'Auto'."
+)
+
+
+@dataclass(slots=True)
+class Counting:
+    """One request under one policy: what was reserved where, and what it turned out to cost."""
+
+    key: str
+    limit: Limit
+    room: Room
+    prompt: int
+    answered: bool = False
+    usage: Usage | None = None
+
+
+class LlmTokenLimit(Policy):
+    """Limits prompt and completion tokens, by `tokens-per-minute` (429) and by `token-quota` in a period (403).
+
+    A counter is shared by all instances and all policies with the same `counter-key`. Each request reserves tokens
+    before it is sent, and is settled with what the backend says it used, streams included.
+
+    Attributes of this gateway's own:
+
+    - `reservation`: "predict" (default) reserves the prompt and the mean of earlier answers to this key and model, at
+      most max_tokens, at most the limit; "strict" the prompt and the longest answer the request allows, so that the
+      limit is never exceeded; "none" what API Management does, nothing but an estimated prompt.
+    - `on-storage-error`: "bounded" (default) goes on with what this instance used before the outage, "open" admits
+      everything, "closed" only what is leased already.
+    - `shards`: splits a counter for more than about 25 busy instances.
+
+    With `estimate-prompt-tokens` the prompt is counted by a tokenizer before the call and a body that cannot be counted
+    is refused; for streams it always is counted. Headers of a stream leave before its end: they tell the estimate.
+    Tokens of a cached answer are not counted.
+    https://learn.microsoft.com/azure/api-management/llm-token-limit-policy
+    """
+
+    element: ClassVar[str] = "llm-token-limit"
+    sections: ClassVar[frozenset[Section]] = frozenset({"inbound"})
+
+    counter_key: Expression[str]
+    tokens_per_minute: Tokens | None = None
+    token_quota: Expression[Tokens] | None = None
+    token_quota_period: Expression[Period] | None = None
+    estimate_prompt_tokens: bool = False
+    retry_after_header_name: str = "Retry-After"
+    retry_after_variable_name: str | None = None
+    remaining_quota_tokens_header_name: str | None = None
+    remaining_quota_tokens_variable_name: str | None = None
+    remaining_tokens_header_name: str | None = None
+    remaining_tokens_variable_name: str | None = None
+    tokens_consumed_header_name: str | None = None
+    tokens_consumed_variable_name: str | None = None
+    reservation: Reserve = "predict"
+    on_storage_error: OnStorageError = "bounded"
+    shards: Annotated[int, Field(ge=1, le=100)] = 1
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> "LlmTokenLimit":
+        if (self.token_quota is None) != (self.token_quota_period is None):
+            raise ValueError("token-quota and token-quota-period go together")
+        if self.tokens_per_minute is None and self.token_quota is None:
+            raise ValueError("tokens-per-minute, or token-quota and token-quota-period, must be there")
+        return self
+
+    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+        """Reserve or refuse; the rest happens when the answer comes and when it has ended."""
+        exchange = LlmExchange.of(ctx)
+        call = await exchange.call()
+        key = await self.counter_key(ctx) or ""
+        limit = self._constant_limit or await self._limit(ctx)
+        estimates = self.estimate_prompt_tokens or (call is not None and call.stream)
+        prompt = await self._prompt(ctx, exchange, call, estimates)
+        amount = self._amount(ctx, key, limit, call, prompt if estimates or self.reservation != "none" else 0)
+        room = await take(ctx, key, limit, amount)
+        if isinstance(room, Refusal):
+            trace_refusal(ctx, self, key, room)
+            raise self._refused(ctx, room, estimated=estimates or self.reservation == "strict")
+        counting = Counting(key, limit, room, prompt if estimates else 0)
+        self._tell_variables(ctx, counting)
+        exchange.on_usage(lambda usage: self._settle(ctx, counting, call, usage))
+        if self._tells:
+            exchange.on_answer(lambda usage: self._answered(ctx, counting, usage))
+            ctx.on_reply(lambda ctx: self._tell_headers(ctx, counting))
+        return None
+
+    # what to reserve
+
+    @cached_property
+    def _constant_limit(self) -> Limit | None:
+        quota, period = self.token_quota, self.token_quota_period
+        if quota is None or period is None:
+            return self._limit_of(None, None)
+        if quota.compiled is not None or period.compiled is not None:
+            return None
+        return self._limit_of(quota.constant, period.constant)
+
+    async def _limit(self, ctx: Context) -> Limit:
+        assert self.token_quota is not None and self.token_quota_period is not None
+        return self._limit_of(await self.token_quota(ctx), await self.token_quota_period(ctx))
+
+    def _limit_of(self, quota: int | None, period: Period | None) -> Limit:
+        window = Window(self.tokens_per_minute, 60) if self.tokens_per_minute is not None else None
+        quotas = (Quota(quota, Calendar(period)),) if quota is not None and period is not None else ()
+        return Limit(window, quotas, "tokens", self.shards, self.on_storage_error)
+
+    async def _prompt(self, ctx: Context, exchange: LlmExchange, call: LlmCall | None, estimates: bool) -> int:
+        if self.estimate_prompt_tokens and ctx.request.method == "POST" and (call is None or not call.schema.counted):
+            raise Refused(_CANNOT_ESTIMATE, status=400, source=self.element, reason="UnableToEstimateTokens")
+        if call is None:
+            return 0
+        if estimates or self.reservation == "strict":
+            return await exchange.prompt_tokens(wait=self.reservation == "strict")
+        return (call.size + 3) // 4
+
+    def _amount(self, ctx: Context, key: str, limit: Limit, call: LlmCall | None, prompt: int) -> int:
+        if call is None:
+            return 0  # such as a list of models: let through while something is left
+        most = call.max_tokens
+        if self.reservation == "strict" and most is None:
+            most = longest_answer(call.model)
+        wanted = ctx.services.get(Estimates).reserve(self.reservation, key, call.model, prompt=prompt, max_tokens=most)
+        # A prediction larger than the limit would refuse for ever what may well fit.
+        return max(prompt, min(wanted, _largest(limit))) if self.reservation == "predict" else wanted
+
+    # what to tell
+
+    def _refused(self, ctx: Context, refusal: Refusal, *, estimated: bool) -> GatewayError:
+        quota = refusal.which == "quota"
+        thing, status = ("quota", 403) if quota else ("limit", 429)
+        before = estimated and (refusal.remaining > 0 or not refusal.fits)
+        message = f"Token {thing} " + ("will exceed based on estimated request tokens." if before else "is exceeded.")
+        wait = whole_seconds(refusal.retry_after)
+        if refusal.fits:
+            message += f" Try again in {in_words(refusal.retry_after) if quota else f'{wait} seconds'}."
+        if self.retry_after_variable_name:
+            ctx.variables[self.retry_after_variable_name] = wait
+        headers = [(self.retry_after_header_name, str(wait))]
+        for (name, variable), of_quota in ((self._names, False), (self._quota_names, True)):
+            remaining = refusal.remaining if of_quota == quota else None
+            if remaining is not None and variable:
+                ctx.variables[variable] = remaining
+            if remaining is not None and name:
+                headers.append((name, str(remaining)))
+        return Refused(
+            message,
+            status=status,
+            source=self.element,
+            reason="OpenAITokenQuotaExceeded" if quota else "OpenAITokenLimitExceeded",
+            code="insufficient_quota" if quota else "rate_limit_exceeded",
+            headers=headers,
+        )
+
+    @property
+    def _names(self) -> tuple[str | None, str | None]:
+        return self.remaining_tokens_header_name, self.remaining_tokens_variable_name
+
+    @property
+    def _quota_names(self) -> tuple[str | None, str | None]:
+        return self.remaining_quota_tokens_header_name, self.remaining_quota_tokens_variable_name
+
+    @cached_property
+    def _tells(self) -> bool:
+        return any(
+            (*self._names, *self._quota_names, self.tokens_consumed_header_name, self.tokens_consumed_variable_name)
+        )
+
+    def _remaining(self, ctx: Context, counting: Counting) -> tuple[int | None, int | None]:
+        """Left in the window and in the quota, with this request at what it is known to cost."""
+        now = left(ctx, counting.key, counting.limit)
+        spared = counting.room.amount - counting.usage.total_tokens if counting.usage is not None else 0
+        window = None if now.window is None else max(0, now.window + spared)
+        return window, max(0, now.quotas[0] + spared) if now.quotas else None
+
+    def _tell_variables(self, ctx: Context, counting: Counting) -> None:
+        if not self._tells:
+            return
+        for remaining, (_, variable) in zip(
+            self._remaining(ctx, counting), (self._names, self._quota_names), strict=True
+        ):
+            if variable and remaining is not None:
+                ctx.variables[variable] = remaining
+        if self.tokens_consumed_variable_name:
+            usage = counting.usage
+            ctx.variables[self.tokens_consumed_variable_name] = usage.total_tokens if usage else counting.prompt
+
+    async def _answered(self, ctx: Context, counting: Counting, usage: Usage | None) -> None:
+        counting.answered, counting.usage = True, usage
+        self._tell_variables(ctx, counting)
+
+    async def _tell_headers(self, ctx: Context, counting: Counting) -> None:
+        response = ctx.response
+        if response is None:
+            return
+        for remaining, (name, _) in zip(self._remaining(ctx, counting), (self._names, self._quota_names), strict=True):
+            if name and remaining is not None:
+                response.headers.set(name, str(remaining))
+        if self.tokens_consumed_header_name and counting.answered:
+            consumed = counting.usage.total_tokens if counting.usage else counting.prompt
+            response.headers.set(self.tokens_consumed_header_name, str(consumed))
+
+    def _settle(self, ctx: Context, counting: Counting, call: LlmCall | None, usage: Usage | None) -> None:
+        counting.room.settle(usage.total_tokens if usage is not None else 0)
+        if usage is not None and call is not None:
+            ctx.services.get(Estimates).learn(counting.key, call.model, usage.completion_tokens)
+        ctx.trace({"counter-key": counting.key, "reserved": counting.room.amount, "usage": usage}, self.element)
+
+
+class AzureOpenaiTokenLimit(LlmTokenLimit):
+    """The older name of the same policy.
+
+    https://learn.microsoft.com/azure/api-management/azure-openai-token-limit-policy
+    """
+
+    element: ClassVar[str] = "azure-openai-token-limit"
+
+
+def _largest(limit: Limit) -> int:
+    """The most one request can ever be admitted with: what the smallest shard has."""
+    totals = [quota.limit for quota in limit.quotas] + ([limit.window.limit] if limit.window is not None else [])
+    return min(part(total, limit.shards, index) for total in totals for index in range(limit.shards))
