@@ -44,7 +44,7 @@ def certificate(source: Any, password: Any = None) -> Certificate:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import pkcs12
 
-    from shared.expressions.number_types import from_base64
+    from shared.expressions.convert_types import from_base64
 
     if isinstance(source, Certificate):
         return source

@@ -14,6 +14,9 @@ Frame = list[Any]
 Eval = Callable[[Frame], Any]
 PARENT, RUN, FIRST_SLOT = 0, 1, 2
 
+# What a statement gives when it leaves its loop or switch, or one round of its loop.
+BREAK, CONTINUE = "break", "continue"
+
 
 class Code(NamedTuple):
     """A compiled expression: its closure, its type where known, and its value when it is constant."""

@@ -1,13 +1,13 @@
 """The C# side of JSON: reading text, members of the token types, conversions, JsonConvert."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from shared.expressions.enums import Enum, number_of
 from shared.expressions.errors import ExpressionFailed, argument_null
-from shared.expressions.formats import formatted, text
+from shared.expressions.formats import formatted
 from shared.expressions.json_path import select, values_of
+from shared.expressions.json_reading import class_name, convert, parse
 from shared.expressions.json_tokens import (
     JArray,
     JContainer,
@@ -20,54 +20,15 @@ from shared.expressions.json_tokens import (
     plain,
     token_of,
     type_of,
-    wrapped,
     write,
 )
-from shared.expressions.linq import ENUMERABLE, walk
-from shared.expressions.lists import Anonymous, NetArray, NetDictionary, NetList, Pair
+from shared.expressions.linq import ENUMERABLE
+from shared.expressions.lists import Anonymous, NetDictionary, NetList, Pair
 from shared.expressions.nettypes import NetType, TypeRef, returning
+from shared.expressions.ordering import walk
 from shared.expressions.run import Run
 
 Types = tuple[TypeRef, ...]
-
-
-def read_json(source: Any) -> Any:
-    """JSON text as plain Python; ``JsonReaderException`` with the place where it goes wrong."""
-    if source is None:
-        raise argument_null("value")
-    content = text(source).lstrip("\ufeff")
-    try:
-        return json.loads(content, strict=False)
-    except json.JSONDecodeError as error:
-        raise _reader_error(content, error) from None
-    except RecursionError:
-        raise ExpressionFailed("JsonReaderException", "The reader's MaxDepth of 64 has been exceeded.") from None
-    except ValueError as error:
-        raise ExpressionFailed("JsonReaderException", f"JSON integer is too large to parse. ({error})") from None
-
-
-def _reader_error(content: str, error: json.JSONDecodeError) -> ExpressionFailed:
-    place = f"Path '', line {error.lineno}, position {max(error.colno - 1, 0)}."
-    if not content.strip():
-        message = "Error reading JToken from JsonReader. Path '', line 0, position 0."
-    elif error.pos >= len(content.rstrip()):
-        message = f"Unexpected end of content while loading JSON. {place}"
-    elif error.msg == "Extra data":
-        message = f"Additional text encountered after finished reading JSON content: {content[error.pos]}. {place}"
-    else:
-        message = f"Unexpected character encountered while parsing value: {content[error.pos]}. {place}"
-    return ExpressionFailed("JsonReaderException", message)
-
-
-def parse(source: Any, kind: str) -> JToken:
-    """``JObject.Parse`` and its siblings: the token, of that kind only."""
-    token = wrapped(read_json(source))
-    wanted = {"JObject": "object", "JArray": "array"}.get(kind)
-    if wanted is not None and type(token).__name__ != kind:
-        found = {"JObject": "StartObject", "JArray": "StartArray"}.get(type(token).__name__, token.type_name)
-        message = f"Current JsonReader item is not an {wanted}: {found}. Path '', line 1, position 1."
-        raise ExpressionFailed("JsonReaderException", f"Error reading {kind} from JsonReader. {message}")
-    return token
 
 
 def _parser(kind: str) -> Callable[..., JToken]:
@@ -85,57 +46,6 @@ def _from_object(kind: type[JToken]) -> Callable[..., JToken]:
         return token
 
     return make
-
-
-def convert(target: TypeRef, value: Any) -> Any:
-    """``token.Value<T>()`` and ``token.ToObject<T>()``: the token itself, or the C# value it stands for."""
-    if value is None:
-        return target.default()
-    if not isinstance(value, JToken):
-        return target.cast(value)
-    name = target.net.name
-    if isinstance(value, JProperty):
-        return convert(target, value.Value)
-    if target.holds(value) and name != "IEnumerable":
-        return value
-    if isinstance(value, JValue) and value.Value is None:
-        return target.default()
-    if name in ("List", "Array", "IEnumerable", "HashSet"):
-        return _collection(target, value)
-    if name == "Dictionary":
-        return _dictionary(target, value)
-    if name in ("object", "dynamic"):
-        return value.Value if isinstance(value, JValue) else value
-    if not isinstance(value, JValue):
-        message = f"Cannot cast {_class_name(value)} to Newtonsoft.Json.Linq.JToken."
-        raise ExpressionFailed("InvalidCastException", message)
-    return target.cast(value)
-
-
-def _class_name(value: JToken) -> str:
-    return f"Newtonsoft.Json.Linq.{type(value).__name__}"
-
-
-def _collection(target: TypeRef, value: JToken) -> Any:
-    if not isinstance(value, JArray):
-        message = f"Cannot deserialize the current JSON {value.type_name.lower()} into type '{target.full_name}'."
-        raise ExpressionFailed("JsonSerializationException", message)
-    element = target.arguments[0] if target.arguments else None
-    items = [convert(element, item) if element else item for item in value.children()]
-    if target.net.name == "HashSet":
-        return target.net.construct(None, target.arguments, items) if target.net.construct else items
-    return NetArray(items, element) if target.net.name == "Array" else NetList(items, element)
-
-
-def _dictionary(target: TypeRef, value: JToken) -> NetDictionary:
-    if not isinstance(value, JObject):
-        message = f"Cannot deserialize the current JSON {value.type_name.lower()} into type '{target.full_name}'."
-        raise ExpressionFailed("JsonSerializationException", message)
-    made = NetDictionary(None, *target.arguments[:2])
-    for name in list(value.members):
-        child = value.child(name)
-        made[name] = convert(target.arguments[1], child) if len(target.arguments) > 1 else child
-    return made
 
 
 def _value(types: Types, token: JToken, *key: Any) -> Any:
@@ -228,7 +138,7 @@ def _add(token: JToken, *arguments: Any) -> None:
             _add(token, one)
     else:
         added = token_of(arguments[0])
-        message = f"Can not add {_class_name(added)} to {_class_name(token)}."
+        message = f"Can not add {class_name(added)} to {class_name(token)}."
         raise ExpressionFailed("ArgumentException", message)
 
 
@@ -247,7 +157,7 @@ def _add_first(token: JToken, value: Any) -> None:
         _add(token, value)
         token.members.update(rest)
     else:
-        raise ExpressionFailed("ArgumentException", f"Can not add to {_class_name(token)}.")
+        raise ExpressionFailed("ArgumentException", f"Can not add to {class_name(token)}.")
 
 
 def _beside(offset: int) -> Callable[[JToken, Any], None]:
@@ -259,7 +169,7 @@ def _beside(offset: int) -> Callable[[JToken, Any], None]:
     return add
 
 
-def _get_value(token: JObject, name: str, comparison: Any = None) -> JToken | None:
+def get_value(token: JObject, name: str, comparison: Any = None) -> JToken | None:
     exact = token.child(name)
     if exact is not None or comparison is None or number_of(comparison) not in (1, 3, 5):
         return exact
@@ -268,7 +178,7 @@ def _get_value(token: JObject, name: str, comparison: Any = None) -> JToken | No
 
 
 def _try_get_value(token: JObject, name: str, comparison: Any = None) -> tuple[bool, JToken | None]:
-    found = _get_value(token, name, comparison)
+    found = get_value(token, name, comparison)
     return found is not None, found
 
 
@@ -438,7 +348,7 @@ OBJECT = NetType(
         TryGetValue=_try_get_value,
         Remove=_remove,
     )
-    | returning("JToken", GetValue=_get_value)
+    | returning("JToken", GetValue=get_value)
     | returning("JProperty", Property=lambda token, name, comparison=None: token.property(name))
     | returning(
         "IEnumerable",
@@ -447,6 +357,8 @@ OBJECT = NetType(
     ),
     statics=returning("JObject", Parse=_parser("JObject"), FromObject=_from_object(JObject)),
 )
+
+
 ARRAY = NetType(
     "JArray",
     (JArray,),
@@ -464,6 +376,8 @@ ARRAY = NetType(
     | returning("int", IndexOf=lambda token, item: token.place_of(item)),
     statics=returning("JArray", Parse=_parser("JArray"), FromObject=_from_object(JArray)),
 )
+
+
 VALUE = NetType(
     "JValue",
     (JValue,),
@@ -474,6 +388,8 @@ VALUE = NetType(
     statics=returning("JValue", CreateString=JValue, CreateNull=JValue, CreateUndefined=JValue),
     settable={"Value": lambda token, value: setattr(token, "Value", value)},
 )
+
+
 PROPERTY = NetType(
     "JProperty",
     (JProperty,),
@@ -486,66 +402,4 @@ PROPERTY = NetType(
 )
 
 
-def _serialize(value: Any, *arguments: Any) -> str:
-    indented = any(isinstance(one, Enum) and str(one) == "Indented" for one in arguments)
-    return write(value, indented=indented)
-
-
-def _deserialize(types: Types, value: Any, *settings: Any) -> Any:
-    if value is None:
-        raise argument_null("value")
-    if not text(value).strip():
-        return types[0].default() if types else None
-    token = wrapped(read_json(value))
-    return convert(types[0], token) if types else token
-
-
-def _deserialize_anonymous(value: Any, shape: Any, *settings: Any) -> Any:
-    return _shaped(wrapped(read_json(value)), shape)
-
-
-def _shaped(token: JToken | None, shape: Any) -> Any:
-    """The token read into the shape of an anonymous object, by name without case."""
-    if isinstance(shape, Anonymous) and isinstance(token, JObject):
-        return Anonymous({name: _shaped(_get_value(token, name, 5), sample) for name, sample in shape.fields.items()})
-    if isinstance(token, JValue):
-        return int(token.Value) if type(shape) is int and isinstance(token.Value, int) else token.Value
-    if isinstance(token, JArray) and isinstance(shape, list):
-        return NetArray([_shaped(one, shape[0] if shape else None) for one in token.children()])
-    return token
-
-
-JSON_CONVERT = NetType(
-    "JsonConvert",
-    statics=returning("string", SerializeObject=_serialize, ToString=write)
-    | returning(None, DeserializeObject=_deserialize, DeserializeAnonymousType=_deserialize_anonymous),
-    constants=returning("string", Null=lambda: "null"),
-)
-
-
-class Settings:
-    """``JsonSerializerSettings`` and ``JsonMergeSettings``: named options, set by an initialiser."""
-
-    __slots__ = ("options",)
-
-    def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
-
-    def get(self, name: str) -> Any:
-        return self.options.get(name)
-
-
-def _option(name: str) -> Callable[[Any, Any], None]:
-    return lambda settings, value: settings.options.__setitem__(name, value)
-
-
-_OPTIONS = ("DateParseHandling", "NullValueHandling", "MergeArrayHandling", "MergeNullValueHandling", "Formatting")
-SETTINGS = NetType(
-    "JsonSerializerSettings",
-    (Settings,),
-    aliases=("JsonMergeSettings", "JsonLoadSettings"),
-    construct=lambda types: Settings(),
-    properties={name: (None, lambda settings, name=name: settings.get(name)) for name in _OPTIONS},
-    settable={name: _option(name) for name in _OPTIONS},
-)
-JSON_TYPES = (TOKEN, OBJECT, ARRAY, VALUE, PROPERTY, JSON_CONVERT, SETTINGS)
+JSON_TYPES = (TOKEN, OBJECT, ARRAY, VALUE, PROPERTY)

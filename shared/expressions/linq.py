@@ -1,9 +1,8 @@
 """LINQ: the extension methods of ``IEnumerable<T>``, lazy where .NET's are."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
-from functools import cmp_to_key
 from typing import Any
 
 from shared.expressions.errors import ExpressionFailed, out_of_range
@@ -20,116 +19,12 @@ from shared.expressions.lists import (
     Seq,
     elements,
 )
-from shared.expressions.nettypes import NetType, TypeRef, returning
+from shared.expressions.nettypes import NetType, returning
 from shared.expressions.numbers import Long
 from shared.expressions.operators import add, divide, unboxed
+from shared.expressions.ordering import Delegate, Ordered, order, order_self, sort_key, walk
 from shared.expressions.run import Run
-
-Delegate = Callable[..., Any]
-
-
-def arity(function: Delegate) -> int:
-    """How many parameters a lambda has; a method given by name takes one."""
-    code = getattr(function, "__code__", None)
-    if code is None or code.co_flags & 0x04:
-        return 1
-    return int(code.co_argcount) - len(getattr(function, "__defaults__", None) or ())
-
-
-def walk(run: Run, source: Any) -> Iterator[Any]:
-    """The elements, each counted against the evaluation's budget."""
-    for item in elements(source):
-        run.step()
-        yield item
-
-
-def sort_key(value: Any) -> Any:
-    """A key that orders as ``Comparer<T>.Default``: null first, texts by letters before case."""
-    value = unboxed(value)
-    if value is None:
-        return (0,)
-    if isinstance(value, str):
-        return (1, value.lower(), value.swapcase())
-    return (1, value)
-
-
-def key_by(comparer: Any) -> Delegate:
-    if isinstance(comparer, Comparer):
-        if not comparer.ordinal:
-            return lambda value: sort_key(comparer.key(value))
-        return lambda value: (0,) if value is None else (1, comparer.key(value))
-    if comparer is not None and callable(comparer):
-        return cmp_to_key(comparer)
-    return sort_key
-
-
-def _after(select: Delegate, key: Delegate) -> Delegate:
-    return lambda item: key(select(item))
-
-
-class Ordered(Seq):
-    """``IOrderedEnumerable<T>``: a source and the keys it is sorted by, most important first."""
-
-    __slots__ = ("keys", "run", "source")
-
-    def __init__(self, run: Run, source: Any, keys: list[tuple[Delegate, bool, Any]]) -> None:
-        self.run = run
-        self.source = source
-        self.keys = keys
-        super().__init__(self._sorted, source)
-
-    def _sorted(self) -> Iterator[Any]:
-        items = list(walk(self.run, self.source))
-        for select, descending, comparer in reversed(self.keys):
-            key = key_by(comparer)
-            try:
-                items.sort(key=_after(select, key), reverse=descending)
-            except TypeError:
-                message = "Failed to compare two elements in the array."
-                raise ExpressionFailed("InvalidOperationException", message) from None
-        return iter(items)
-
-
-def _order(descending: bool, further: bool) -> Delegate:
-    def order(run: Run, source: Any, keySelector: Delegate, comparer: Any = None) -> Ordered:
-        if further:
-            return Ordered(run, source.source, [*source.keys, (keySelector, descending, comparer)])
-        return Ordered(run, source, [(keySelector, descending, comparer)])
-
-    return order
-
-
-def _order_self(descending: bool) -> Delegate:
-    return lambda run, source, comparer=None: Ordered(run, source, [(lambda item: item, descending, comparer)])
-
-
-def _with_index(function: Delegate) -> Delegate:
-    """The function taking element and index, whatever the lambda takes."""
-    return function if arity(function) == 2 else lambda item, _index: function(item)
-
-
-def _select(run: Run, source: Any, selector: Delegate) -> Seq:
-    if arity(selector) == 1:
-        return Seq(lambda: map(selector, walk(run, source)))
-    return Seq(lambda: (selector(item, i) for i, item in enumerate(walk(run, source))))
-
-
-def _where(run: Run, source: Any, predicate: Delegate) -> Seq:
-    if arity(predicate) == 1:
-        return Seq(lambda: filter(predicate, walk(run, source)), source)
-    return Seq(lambda: (item for i, item in enumerate(walk(run, source)) if predicate(item, i)))
-
-
-def _select_many(run: Run, source: Any, selector: Delegate, result: Delegate | None = None) -> Seq:
-    collect = _with_index(selector)
-
-    def start() -> Iterator[Any]:
-        for i, item in enumerate(walk(run, source)):
-            for inner in walk(run, collect(item, i)):
-                yield result(item, inner) if result else inner
-
-    return Seq(start)
-
+from shared.expressions.sequences import SEQUENCES, groups_of, key_of, range_of, repeat_of
 
 _NOTHING = object()
 
@@ -263,30 +158,8 @@ def _aggregate(run: Run, source: Any, *arguments: Any) -> Any:
     return arguments[2](value) if len(arguments) == 3 else value
 
 
-def _groups(run: Run, source: Any, key: Delegate, element: Delegate | None, comparer: Any) -> dict[Any, Grouping]:
-    groups: dict[Any, Grouping] = {}
-    for item in walk(run, source):
-        value = key(item)
-        folded = comparer.key(value) if isinstance(comparer, Comparer) else value
-        groups.setdefault(folded, Grouping(value)).items.append(element(item) if element else item)
-    return groups
-
-
-def _group_by(run: Run, source: Any, key: Delegate, *rest: Any) -> Seq:
-    functions = [one for one in rest if callable(one)]
-    comparer = next((one for one in rest if isinstance(one, Comparer)), None)
-    result = next((one for one in functions if arity(one) == 2), None)
-    element = next((one for one in functions if arity(one) == 1), None)
-
-    def start() -> Iterator[Any]:
-        groups = _groups(run, source, key, element, comparer).values()
-        return (result(group.Key, group) for group in groups) if result else iter(groups)
-
-    return Seq(start)
-
-
 def _to_lookup(run: Run, source: Any, key: Delegate, element: Delegate | None = None, comparer: Any = None) -> Lookup:
-    return Lookup(_groups(run, source, key, element, comparer))
+    return Lookup(groups_of(run, source, key, element, comparer))
 
 
 def _to_dictionary(run: Run, source: Any, *arguments: Any) -> NetDictionary:
@@ -302,102 +175,15 @@ def _to_dictionary(run: Run, source: Any, *arguments: Any) -> NetDictionary:
     return made
 
 
-def _unique(run: Run, source: Any, key: Delegate, seen: set[Any]) -> Iterator[Any]:
-    for item in walk(run, source):
-        value = key(item)
-        if value not in seen:
-            seen.add(value)
-            yield item
-
-
-def _key_of(comparer: Any) -> Delegate:
-    return comparer.key if isinstance(comparer, Comparer) else lambda item: item
-
-
-def _distinct(run: Run, source: Any, comparer: Any = None) -> Seq:
-    return Seq(lambda: _unique(run, source, _key_of(comparer), set()))
-
-
-def _distinct_by(run: Run, source: Any, keySelector: Delegate) -> Seq:
-    return Seq(lambda: _unique(run, source, keySelector, set()))
-
-
-def _union(run: Run, source: Any, second: Any, comparer: Any = None) -> Seq:
-    return Seq(lambda: _unique(run, itertools.chain(elements(source), elements(second)), _key_of(comparer), set()))
-
-
-def _except(run: Run, source: Any, second: Any, comparer: Any = None) -> Seq:
-    key = _key_of(comparer)
-    return Seq(lambda: _unique(run, source, key, {key(item) for item in walk(run, second)}))
-
-
-def _intersect(run: Run, source: Any, second: Any, comparer: Any = None) -> Seq:
-    key = _key_of(comparer)
-
-    def start() -> Iterator[Any]:
-        wanted = {key(item) for item in walk(run, second)}
-        return (item for item in _unique(run, source, key, set()) if key(item) in wanted)
-
-    return Seq(start)
-
-
-def _zip(run: Run, source: Any, second: Any, result: Delegate | None = None) -> Seq:
-    combine = result or (lambda a, b: NetTuple((a, b), ("First", "Second")))
-    return Seq(lambda: (combine(a, b) for a, b in zip(walk(run, source), elements(second), strict=False)))
-
-
-def _join(run: Run, source: Any, inner: Any, outerKey: Delegate, innerKey: Delegate, result: Delegate) -> Seq:
-    def start() -> Iterator[Any]:
-        groups = _groups(run, inner, innerKey, None, None)
-        for item in walk(run, source):
-            for match in walk(run, groups.get(outerKey(item)) or ()):
-                yield result(item, match)
-
-    return Seq(start)
-
-
-def _group_join(run: Run, source: Any, inner: Any, outerKey: Delegate, innerKey: Delegate, result: Delegate) -> Seq:
-    def start() -> Iterator[Any]:
-        groups = _groups(run, inner, innerKey, None, None)
-        return (result(item, groups.get(outerKey(item)) or NetArray()) for item in walk(run, source))
-
-    return Seq(start)
-
-
 def _contains(run: Run, source: Any, value: Any, comparer: Any = None) -> bool:
-    key = _key_of(comparer)
+    key = key_of(comparer)
     wanted = unboxed(key(value))
     return any(unboxed(key(item)) == wanted for item in walk(run, source))
 
 
 def _sequence_equal(run: Run, source: Any, second: Any, comparer: Any = None) -> bool:
-    key = _key_of(comparer)
+    key = key_of(comparer)
     return [key(item) for item in walk(run, source)] == [key(item) for item in walk(run, second)]
-
-
-def _chunk(run: Run, source: Any, size: int) -> Seq:
-    def start() -> Iterator[Any]:
-        items = walk(run, source)
-        while piece := list(itertools.islice(items, max(size, 1))):
-            yield NetArray(piece)
-
-    return Seq(start)
-
-
-def _default_if_empty(run: Run, source: Any, value: Any = None) -> Seq:
-    def start() -> Iterator[Any]:
-        items = walk(run, source)
-        return itertools.chain((next(items, value),), items)
-
-    return Seq(start)
-
-
-def _cast(run: Run, types: tuple[TypeRef, ...], source: Any) -> Seq:
-    return Seq(lambda: map(types[0].cast, walk(run, source)))
-
-
-def _of_type(run: Run, types: tuple[TypeRef, ...], source: Any) -> Seq:
-    return Seq(lambda: filter(types[0].holds, walk(run, source)))
 
 
 def _to_list(run: Run, source: Any) -> NetList:
@@ -410,60 +196,10 @@ def _to_array(run: Run, source: Any) -> Any:
     return NetArray(walk(run, source), getattr(source, "element", None))
 
 
-def _take_last(run: Run, source: Any, count: int) -> Seq:
-    return Seq(lambda: iter(list(walk(run, source))[-count:] if count > 0 else []))
-
-
 def _for_each(run: Run, source: Any, action: Delegate) -> None:
     for item in walk(run, list(elements(source))):
         action(item)
 
-
-def _prefix(run: Run, source: Any, before: tuple[Any, ...], after: tuple[Any, ...]) -> Seq:
-    return Seq(lambda: itertools.chain(before, walk(run, source), after))
-
-
-def _range(run: Run, start: int, count: int) -> Seq:
-    if count < 0:
-        raise out_of_range("count", "Specified argument was out of the range of valid values.")
-    return Seq(lambda: walk(run, range(start, start + count)))
-
-
-def _repeat(run: Run, element: Any, count: int) -> Seq:
-    return Seq(lambda: walk(run, itertools.repeat(element, count)))
-
-
-_SEQUENCES = returning(
-    "IEnumerable",
-    Select=_select,
-    Where=_where,
-    SelectMany=_select_many,
-    GroupBy=_group_by,
-    Distinct=_distinct,
-    DistinctBy=_distinct_by,
-    Union=_union,
-    Intersect=_intersect,
-    Except=_except,
-    Zip=_zip,
-    Join=_join,
-    GroupJoin=_group_join,
-    Concat=lambda run, source, second: Seq(lambda: itertools.chain(walk(run, source), walk(run, second))),
-    Skip=lambda run, source, count: Seq(lambda: itertools.islice(walk(run, source), max(count, 0), None)),
-    Take=lambda run, source, count: Seq(lambda: itertools.islice(walk(run, source), max(count, 0))),
-    SkipWhile=lambda run, source, predicate: Seq(lambda: itertools.dropwhile(predicate, walk(run, source))),
-    TakeWhile=lambda run, source, predicate: Seq(lambda: itertools.takewhile(predicate, walk(run, source))),
-    SkipLast=lambda run, source, count: Seq(lambda: iter(list(walk(run, source))[: -count or None])),
-    TakeLast=_take_last,
-    Reverse=lambda run, source: Seq(lambda: reversed(list(walk(run, source)))),
-    Append=lambda run, source, element: _prefix(run, source, (), (element,)),
-    Prepend=lambda run, source, element: _prefix(run, source, (element,), ()),
-    DefaultIfEmpty=_default_if_empty,
-    Chunk=_chunk,
-    Cast=_cast,
-    OfType=_of_type,
-    AsEnumerable=lambda source: source,
-    AsQueryable=lambda source: source,
-)
 
 ENUMERABLE = NetType(
     "IEnumerable",
@@ -471,13 +207,13 @@ ENUMERABLE = NetType(
     full_name="System.Collections.Generic.IEnumerable`1",
     aliases=("IEnumerator", "IQueryable"),
     check=lambda value: hasattr(type(value), "__iter__") and not isinstance(value, Pair | NetTuple),
-    methods=_SEQUENCES
+    methods=SEQUENCES
     | returning(
         "IOrderedEnumerable",
-        OrderBy=_order(False, False),
-        OrderByDescending=_order(True, False),
-        Order=_order_self(False),
-        OrderDescending=_order_self(True),
+        OrderBy=order(False, False),
+        OrderByDescending=order(True, False),
+        Order=order_self(False),
+        OrderDescending=order_self(True),
     )
     | returning(
         None,
@@ -514,20 +250,25 @@ ENUMERABLE = NetType(
     | returning("ILookup", ToLookup=_to_lookup),
 )
 
+
 ORDERED = NetType(
     "IOrderedEnumerable",
     (Ordered,),
     base=ENUMERABLE,
-    methods=returning("IOrderedEnumerable", ThenBy=_order(False, True), ThenByDescending=_order(True, True)),
+    methods=returning("IOrderedEnumerable", ThenBy=order(False, True), ThenByDescending=order(True, True)),
 )
+
 
 STATIC_ENUMERABLE = NetType(
     "Enumerable",
-    statics=returning("IEnumerable", Range=_range, Repeat=_repeat, Empty=lambda types=(): NetArray())
+    statics=returning("IEnumerable", Range=range_of, Repeat=repeat_of, Empty=lambda types=(): NetArray())
     | {name: (result, function) for name, (result, function) in ENUMERABLE.methods.items()},
 )
 
+
 GROUPING = NetType("IGrouping", (Grouping,), base=ENUMERABLE, properties=returning(None, Key=lambda group: group.Key))
+
+
 LOOKUP = NetType(
     "ILookup",
     (Lookup,),

@@ -1,23 +1,18 @@
 """The C# side of numbers and bool: members of int, long, double, decimal, bool; Math, Convert, BitConverter, Random."""
 
-import base64
-import binascii
 import math
-import struct
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from shared.expressions.dates import DateTime
-from shared.expressions.enums import Enum, number_of
-from shared.expressions.errors import ExpressionFailed, argument_null, bad_format, out_of_range
+from shared.expressions.enums import Enum
+from shared.expressions.errors import ExpressionFailed, argument_null
 from shared.expressions.formats import formatted, hash_code, text
 from shared.expressions.nettypes import NetType, TypeRef, invalid_cast, returning
 from shared.expressions.numbers import (
     DECIMAL_MAX,
     INTEGERS,
     Char,
-    Long,
     Single,
     bounds,
     fit,
@@ -27,13 +22,13 @@ from shared.expressions.numbers import (
     parse_integer,
     round_half_even,
     to_kind,
-    wrap,
 )
-from shared.expressions.operators import compare_numbers, unboxed
-from shared.expressions.run import Run
+from shared.expressions.operators import unboxed
 
 Function = Callable[..., Any]
-_FULL_NAMES = {
+
+
+FULL_NAMES = {
     "int": "Int32",
     "long": "Int64",
     "uint": "UInt32",
@@ -139,8 +134,8 @@ def _integer(name: str, kind: type[int]) -> NetType:
     return NetType(
         name,
         (kind,),
-        full_name=f"System.{_FULL_NAMES[name]}",
-        aliases=(_FULL_NAMES[name],),
+        full_name=f"System.{FULL_NAMES[name]}",
+        aliases=(FULL_NAMES[name],),
         check=lambda value: type(value) is kind,
         cast=_cast(name),
         construct=lambda types: make(0),
@@ -158,8 +153,8 @@ def _floating(name: str, kind: type[float]) -> NetType:
     return NetType(
         name,
         (kind,),
-        full_name=f"System.{_FULL_NAMES[name]}",
-        aliases=(_FULL_NAMES[name],),
+        full_name=f"System.{FULL_NAMES[name]}",
+        aliases=(FULL_NAMES[name],),
         check=lambda value: type(value) is kind,
         cast=_cast(name),
         default=kind(0),
@@ -186,7 +181,7 @@ def _floating(name: str, kind: type[float]) -> NetType:
     )
 
 
-def _round(value: Any, *arguments: Any) -> Any:
+def round_number(value: Any, *arguments: Any) -> Any:
     digits = next((one for one in arguments if type(one) is int), 0)
     mode = next((one.number for one in arguments if isinstance(one, Enum)), 0)
     if isinstance(value, float) and not math.isfinite(value):
@@ -213,7 +208,7 @@ DECIMAL = NetType(
     statics=_statics("decimal", Decimal(0))
     | returning(
         "decimal",
-        Round=_round,
+        Round=round_number,
         Truncate=lambda value: value.to_integral_value("ROUND_DOWN"),
         Floor=lambda value: value.to_integral_value("ROUND_FLOOR"),
         Ceiling=lambda value: value.to_integral_value("ROUND_CEILING"),
@@ -256,11 +251,11 @@ def _cast_bool(target: TypeRef, value: Any) -> Any:
     if type(value) is bool:
         return value
     if hasattr(type(value), "is_json_value") and value.Value is not None:
-        return _convert_bool(value.Value)
+        return convert_bool(value.Value)
     return from_json(target, value)
 
 
-def _convert_bool(value: Any, *_provider: Any) -> bool:
+def convert_bool(value: Any, *_provider: Any) -> bool:
     value = unboxed(value)
     if value is None:
         return False
@@ -287,264 +282,10 @@ BOOL = NetType(
 )
 
 
-def _abs(value: Any) -> Any:
-    if isinstance(value, int) and value == bounds(type(value))[0] and value < 0:
-        raise ExpressionFailed(
-            "OverflowException", "Negating the minimum value of a twos complement number is invalid."
-        )
-    return type(value)(abs(value)) if isinstance(value, int | float) else abs(value)
-
-
-def _real(function: Function) -> Function:
-    def run(*values: Any) -> float:
-        try:
-            return float(function(*[float(value) for value in values]))
-        except (ValueError, ZeroDivisionError):
-            return math.nan
-        except OverflowError:
-            return math.inf
-
-    return run
-
-
-def _log(value: float, base: float | None = None) -> float:
-    if value == 0:
-        return -math.inf
-    return math.log(value) if base is None else math.log(value, base)
-
-
-def _whole(rounding: str, function: Function) -> Function:
-    def run(value: Any) -> Any:
-        if isinstance(value, Decimal):
-            return value.to_integral_value(rounding)
-        return float(function(value)) if math.isfinite(value) else value
-
-    return run
-
-
-def _clamp(value: Any, low: Any, high: Any) -> Any:
-    if low > high:
-        raise ExpressionFailed("ArgumentException", f"'{text(low)}' cannot be greater than {text(high)}.")
-    return min(max(value, low), high)
-
-
-MATH = NetType(
-    "Math",
-    aliases=("MathF",),
-    statics=returning(
-        None,
-        Abs=_abs,
-        Max=lambda a, b: compare_numbers(a, b, max),
-        Min=lambda a, b: compare_numbers(a, b, min),
-        Round=_round,
-        Floor=_whole("ROUND_FLOOR", math.floor),
-        Ceiling=_whole("ROUND_CEILING", math.ceil),
-        Truncate=_whole("ROUND_DOWN", math.trunc),
-        Clamp=_clamp,
-    )
-    | returning(
-        "int", Sign=lambda value: (value > 0) - (value < 0), DivRem=lambda a, b: (int(a / b), int(math.fmod(a, b)))
-    )
-    | returning("long", BigMul=lambda a, b: Long(a * b))
-    | returning(
-        "double",
-        Pow=_real(math.pow),
-        Sqrt=_real(math.sqrt),
-        Cbrt=_real(lambda value: math.copysign(abs(value) ** (1 / 3), value)),
-        Exp=_real(math.exp),
-        Log=_real(_log),
-        Log10=_real(lambda value: -math.inf if value == 0 else math.log10(value)),
-        Log2=_real(lambda value: -math.inf if value == 0 else math.log2(value)),
-        Sin=_real(math.sin),
-        Cos=_real(math.cos),
-        Tan=_real(math.tan),
-        Asin=_real(math.asin),
-        Acos=_real(math.acos),
-        Atan=_real(math.atan),
-        Atan2=_real(math.atan2),
-    ),
-    constants=returning("double", PI=lambda: math.pi, E=lambda: math.e),
-)
-
-
-def from_base64(value: Any) -> bytearray:
-    """``Convert.FromBase64String``: white space is passed over, wrong padding is a ``FormatException``."""
-    if value is None:
-        raise argument_null("s")
-    try:
-        return bytearray(base64.b64decode("".join(text(value).split()), validate=True))
-    except (binascii.Error, ValueError):
-        message = (
-            "The input is not a valid Base-64 string as it contains a non-base 64 character, "
-            "more than two padding characters, or an illegal character among the padding characters."
-        )
-        raise ExpressionFailed("FormatException", message) from None
-
-
-def _to_base64(run: Run, value: Any, *arguments: Any) -> str:
-    if value is None:
-        raise argument_null("inArray")
-    whole = bytes(value)
-    sizes = [one for one in arguments if type(one) is int]
-    if len(sizes) == 2:
-        whole = whole[sizes[0] : sizes[0] + sizes[1]]
-    made = base64.b64encode(whole).decode()
-    if any(number_of(one) == 1 for one in arguments if isinstance(one, Enum)):
-        made = "\r\n".join(made[i : i + 76] for i in range(0, len(made), 76))
-    run.charge(len(made))
-    return made
-
-
-def _from_hex(value: str) -> bytearray:
-    try:
-        return bytearray.fromhex(value)
-    except ValueError:
-        raise ExpressionFailed("FormatException", "The input is not a valid hex string.") from None
-
-
-def _to_int(name: str) -> Function:
-    def convert(value: Any, *base: Any) -> Any:
-        if base and type(base[0]) is int and base[0] != 10:
-            digits = text(value).lower().removeprefix("0x") if base[0] == 16 else text(value)
-            try:
-                return wrap(INTEGERS[name], int(digits, base[0]))
-            except ValueError:
-                raise bad_format(text(value)) from None
-        return to_number(name, value)
-
-    return convert
-
-
-def _convert_string(value: Any, *arguments: Any) -> str:
-    if arguments and type(arguments[0]) is int and isinstance(value, int):
-        unsigned = int(value) % (1 << (64 if isinstance(value, Long) else 32))
-        return {2: f"{unsigned:b}", 8: f"{unsigned:o}", 16: f"{unsigned:x}"}.get(arguments[0], str(int(value)))
-    return text(value)
-
-
-def _convert_date(value: Any, *_provider: Any) -> DateTime:
-    from shared.expressions.date_formats import parse_date
-
-    value = unboxed(value)
-    if isinstance(value, DateTime):
-        return value
-    return DateTime(0) if value is None else parse_date(text(value))
-
-
-def _change_type(value: Any, target: Any, *_provider: Any) -> Any:
-    name = target.net.name
-    if name == "string":
-        return text(value)
-    if name == "bool":
-        return _convert_bool(value)
-    return to_number(name, value) if name in _FULL_NAMES else TypeRef(target.net).cast(value)
-
-
-CONVERT = NetType(
-    "Convert",
-    statics={f"To{full}": (name, _to_int(name)) for name, full in _FULL_NAMES.items() if name in INTEGERS}
-    | returning("double", ToDouble=lambda value, *rest: to_number("double", value))
-    | returning("float", ToSingle=lambda value, *rest: to_number("float", value))
-    | returning("decimal", ToDecimal=lambda value, *rest: to_number("decimal", value))
-    | returning("bool", ToBoolean=_convert_bool, IsDBNull=lambda value: False)
-    | returning("char", ToChar=lambda value, *rest: Char(value) if isinstance(value, str) else to_kind("char", value))
-    | returning("DateTime", ToDateTime=_convert_date)
-    | returning("byte[]", FromBase64String=from_base64, FromHexString=_from_hex)
-    | returning(
-        "string",
-        ToBase64String=_to_base64,
-        ToHexString=lambda value: bytes(value).hex().upper(),
-        ToHexStringLower=lambda value: bytes(value).hex(),
-        ToString=_convert_string,
-    )
-    | returning(None, ChangeType=_change_type),
-)
-
-
-def _bits(layout: str, make: Function) -> Function:
-    def read(value: Any, startIndex: int = 0) -> Any:
-        size = struct.calcsize(layout)
-        if startIndex < 0 or startIndex + size > len(value):
-            raise out_of_range("startIndex")
-        return make(struct.unpack_from(layout, value, startIndex)[0])
-
-    return read
-
-
-def _get_bytes(value: Any) -> bytearray:
-    layouts = {"int": "<i", "Long": "<q", "ULong": "<Q", "UInt": "<I", "Short": "<h", "UShort": "<H", "float": "<d"}
-    layouts |= {"Single": "<f", "bool": "<?"}
-    if type(value) is Char:
-        return bytearray(value.encode("utf-16-le"))
-    return bytearray(struct.pack(layouts[type(value).__name__], value))
-
-
-def _hyphenated(value: Any, *span: int) -> str:
-    part = value[span[0] :] if len(span) == 1 else value[span[0] : span[0] + span[1]] if span else value
-    return "-".join(f"{one:02X}" for one in part)
-
-
-BIT_CONVERTER = NetType(
-    "BitConverter",
-    statics=returning("string", ToString=_hyphenated)
-    | returning("byte[]", GetBytes=_get_bytes)
-    | returning("int", ToInt32=_bits("<i", int), ToInt16=_bits("<h", INTEGERS["short"]))
-    | returning("uint", ToUInt32=_bits("<I", INTEGERS["uint"]))
-    | returning("long", ToInt64=_bits("<q", Long))
-    | returning("ulong", ToUInt64=_bits("<Q", INTEGERS["ulong"]))
-    | returning("double", ToDouble=_bits("<d", float)),
-    constants=returning("bool", IsLittleEndian=lambda: True),
-)
-
-
-class NetRandom:
-    """``Random``: seeded as written, or from the gateway's own source of chance."""
-
-    __slots__ = ("source",)
-
-    def __init__(self, source: Any) -> None:
-        self.source = source
-
-
-def _new_random(run: Run, types: Any, *seed: int) -> NetRandom:
-    if not seed:
-        return NetRandom(run.ctx.services.random)
-    import random
-
-    return NetRandom(random.Random(int(seed[0])))
-
-
-def _next(random: NetRandom, *limits: int) -> int:
-    low, high = (0, 2**31 - 1) if not limits else (0, limits[0]) if len(limits) == 1 else limits
-    if low > high:
-        raise out_of_range("minValue", "'minValue' cannot be greater than maxValue.")
-    return low if low == high else int(random.source.randrange(low, high))
-
-
-def _next_bytes(random: NetRandom, buffer: bytearray) -> None:
-    buffer[:] = random.source.randbytes(len(buffer))
-
-
-RANDOM = NetType(
-    "Random",
-    (NetRandom,),
-    full_name="System.Random",
-    construct=_new_random,
-    methods=returning("int", Next=_next)
-    | returning("long", NextInt64=lambda random, *limits: Long(_next(random, *(limits or (2**63 - 1,)))))
-    | returning("double", NextDouble=lambda random: random.source.random())
-    | returning(None, NextBytes=_next_bytes),
-    constants=returning("Random", Shared=lambda run: NetRandom(run.ctx.services.random)),
-)
-
 NUMBER_TYPES = (
     *(_integer(name, kind) for name, kind in INTEGERS.items()),
     _floating("double", float),
     _floating("float", Single),
     DECIMAL,
     BOOL,
-    MATH,
-    CONVERT,
-    BIT_CONVERTER,
-    RANDOM,
 )

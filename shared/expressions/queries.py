@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from shared.expressions.code import RUN, Code, Environment, Eval, Frame
-from shared.expressions.linq import sort_key, walk
 from shared.expressions.lists import Grouping, Seq
 from shared.expressions.operations import condition
 from shared.expressions.operators import unboxed
+from shared.expressions.ordering import sort_key, walk
 
 if TYPE_CHECKING:
     from tree_sitter import Node

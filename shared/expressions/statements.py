@@ -1,16 +1,11 @@
 """Statements: each compiles to a closure that gives nothing, BREAK, CONTINUE, or ``(value,)`` for a return."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from shared.expressions.assignments import Store, conversion, declare, default_value, spread
-from shared.expressions.code import RUN, Code, Environment, Eval, Frame
-from shared.expressions.creation import array_items, new_object
+from shared.expressions.code import BREAK, CONTINUE, Eval, Frame
 from shared.expressions.endings import can_end
-from shared.expressions.errors import ExpressionFailed, LimitExceeded, as_net_exception, null_reference
-from shared.expressions.functions import function, makes_functions, parameters
-from shared.expressions.lists import elements
-from shared.expressions.nettypes import TypeRef
+from shared.expressions.errors import ExpressionFailed, LimitExceeded, as_net_exception
+from shared.expressions.functions import function, parameters
 from shared.expressions.operations import condition, thrown, truth
 from shared.expressions.patterns import Match, pattern
 from shared.message import BodyNotBuffered
@@ -19,9 +14,9 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
     from shared.expressions.compiler import Compiler
+from shared.expressions.declarations import Statement, declaration, effect, sequence
+from shared.expressions.loops import for_loop, foreach_loop, while_loop
 
-Statement = Callable[[Frame], Any]
-BREAK, CONTINUE = "break", "continue"
 _EFFECTS = frozenset(
     (
         "assignment_expression",
@@ -34,21 +29,6 @@ _EFFECTS = frozenset(
         "await_expression",
     )
 )
-
-
-def sequence(statements: list[Statement]) -> Statement:
-    """Statements one after the other, until one leaves."""
-    if len(statements) == 1:
-        return statements[0]
-
-    def run(frame: Frame) -> Any:
-        for statement in statements:
-            signal = statement(frame)
-            if signal is not None:
-                return signal
-        return None
-
-    return run
 
 
 def block_of(c: "Compiler", nodes: "list[Node]") -> Statement:
@@ -80,72 +60,6 @@ def _expression(c: "Compiler", node: "Node") -> Statement:
         evaluate(frame)
 
     return run
-
-
-def _declaration(c: "Compiler", node: "Node") -> Statement:
-    variables = next((one for one in node.named_children if one.type == "variable_declaration"), node)
-    kind = variables.child_by_field_name("type") or variables.named_children[0]
-    reference = c.type_reference(kind)
-    is_constant = any(c.text(one) == "const" for one in node.children if one.type == "modifier")
-    made: list[Statement] = []
-    for one in variables.named_children:
-        if one.type == "variable_declarator":
-            made.append(_declarator(c, one, reference, is_constant))
-    return sequence(made)
-
-
-def _declarator(c: "Compiler", node: "Node", reference: TypeRef | None, is_constant: bool) -> Statement:
-    name = node.named_children[0]
-    value_node = node.named_children[-1] if len(node.named_children) > 1 else None
-    if name.type == "tuple_pattern" and value_node is not None:
-        return _pattern_declarator(c, name, value_node)
-    code = _initial_value(c, value_node, reference)
-    if reference is None and value_node is None:
-        c.fail(node, f"'{c.text(name)}' needs a value when declared with var")
-    store = declare(c, name, reference, code.type)
-    variable = c.scope.find(c.text(name))
-    if variable is not None:
-        variable.is_constant = is_constant
-        if reference is None or reference.net.name in ("object", "dynamic"):
-            variable.type = c.catalog.find("dynamic") if reference and reference.net.name == "dynamic" else code.type
-    evaluate = code.run
-    if value_node is None:
-        evaluate = _initial_default(reference)
-
-    def run(frame: Frame) -> None:
-        store(frame, evaluate(frame))
-
-    if variable is not None and conversion(reference) is None:
-        slot = variable.slot
-
-        def direct(frame: Frame) -> None:
-            frame[slot] = evaluate(frame)
-
-        return direct
-    return run
-
-
-def _initial_default(reference: TypeRef | None) -> Eval:
-    value = reference.default() if reference is not None else None
-    return lambda frame: value
-
-
-def _initial_value(c: "Compiler", node: "Node | None", reference: TypeRef | None) -> Code:
-    if node is None:
-        return Code(lambda frame: None)
-    if node.type == "initializer_expression" and reference is not None:
-        is_bytes = reference.net.name == "byte[]"
-        element = reference.arguments[0] if reference.arguments else None
-        return Code(array_items(c, node, element, is_bytes), reference.net)
-    if node.type == "implicit_object_creation_expression" and reference is not None:
-        return new_object(c, node, reference)
-    return default_value(c, node, reference) or c.expression(node)
-
-
-def _pattern_declarator(c: "Compiler", name: "Node", value: "Node") -> Statement:
-    evaluate = c.expression(value).run
-    stores = [declare(c, one, None) for one in name.named_children]
-    return lambda frame: spread(frame, stores, evaluate(frame))
 
 
 def _if(c: "Compiler", node: "Node") -> Statement:
@@ -206,132 +120,6 @@ def _throw(c: "Compiler", node: "Node") -> Statement:
 
     def run(frame: Frame) -> Any:
         raise thrown(evaluate(frame))
-
-    return run
-
-
-class Loop:
-    """The body of a loop: with a frame per round when the body makes functions."""
-
-    def __init__(self, c: "Compiler", node: "Node") -> None:
-        self.environment: Environment | None = c.inner_environment() if makes_functions(node) else None
-
-    def enter(self, frame: Frame) -> Frame:
-        return self.environment.frame(frame) if self.environment is not None else frame
-
-
-def _foreach(c: "Compiler", node: "Node") -> Statement:
-    right, body_node = node.child_by_field_name("right"), node.child_by_field_name("body")
-    left, kind = node.child_by_field_name("left"), node.child_by_field_name("type")
-    if right is None or body_node is None or left is None:
-        c.fail(node, "foreach needs a variable, a source and a body")
-        return lambda frame: None
-    source = c.expression(right).run
-    loop = Loop(c, body_node)
-    with c.nested(loop.environment):
-        store = _foreach_variable(c, left, kind)
-        body = c.statement(body_node)
-
-    def run(frame: Frame) -> Any:
-        items = source(frame)
-        if items is None:
-            raise null_reference()
-        step = frame[RUN].step
-        count = len(items) if isinstance(items, list) else -1
-        for item in elements(items):
-            step()
-            inner = loop.enter(frame)
-            store(inner, item)
-            signal = body(inner)
-            if count >= 0 and len(items) != count:
-                message = "Collection was modified; enumeration operation may not execute."
-                if signal is None or signal is CONTINUE:
-                    raise ExpressionFailed("InvalidOperationException", message)
-            if signal is not None and signal is not CONTINUE:
-                return None if signal is BREAK else signal
-        return None
-
-    return run
-
-
-def _foreach_variable(c: "Compiler", left: "Node", kind: "Node | None") -> Store:
-    if left.type in ("tuple_pattern", "tuple_expression", "declaration_expression"):
-        if left.type == "declaration_expression":
-            left = left.named_children[-1]
-        names = [one.named_children[-1] if one.type == "argument" else one for one in left.named_children]
-        stores = [declare(c, one.child_by_field_name("name") or one, None) for one in names]
-        return lambda frame, value: spread(frame, stores, value)
-    reference = c.type_reference(kind) if kind is not None else None
-    store = declare(c, left, reference)
-    if reference is None or reference.net.name in ("object", "dynamic", "KeyValuePair"):
-        return store
-    cast = reference.cast
-    return lambda frame, value: store(frame, cast(value))
-
-
-def _for(c: "Compiler", node: "Node") -> Statement:
-    body_node = node.child_by_field_name("body")
-    if body_node is None:
-        c.fail(node, "for needs a body")
-        return lambda frame: None
-    updates = [one for one in node.children_by_field_name("update") if one.is_named]
-    condition_node = node.child_by_field_name("condition")
-    starts = [one for one in node.children_by_field_name("initializer") if one.is_named]
-    with c.nested():
-        begin = [_declaration(c, one) if one.type == "variable_declaration" else _effect(c, one) for one in starts]
-        test = condition(c, condition_node) if condition_node is not None else None
-        after = [_effect(c, one) for one in updates]
-        loop = Loop(c, body_node)
-        with c.nested(loop.environment):
-            body = c.statement(body_node)
-
-    def run(frame: Frame) -> Any:
-        for statement in begin:
-            statement(frame)
-        step = frame[RUN].step
-        while test is None or test(frame):
-            step()
-            signal = body(loop.enter(frame))
-            if signal is not None and signal is not CONTINUE:
-                return None if signal is BREAK else signal
-            for statement in after:
-                statement(frame)
-        return None
-
-    return run
-
-
-def _effect(c: "Compiler", node: "Node") -> Statement:
-    evaluate = c.expression(node).run
-
-    def run(frame: Frame) -> None:
-        evaluate(frame)
-
-    return run
-
-
-def _while(c: "Compiler", node: "Node") -> Statement:
-    test_node, body_node = node.child_by_field_name("condition"), node.child_by_field_name("body")
-    parts = [one for one in node.named_children if one.type != "comment"]
-    first_is_body = node.type == "do_statement"
-    body_node = body_node or parts[0 if first_is_body else -1]
-    test_node = test_node or parts[-1 if first_is_body else 0]
-    with c.nested():
-        test = condition(c, test_node)
-        loop = Loop(c, body_node)
-        with c.nested(loop.environment):
-            body = c.statement(body_node)
-
-    def run(frame: Frame) -> Any:
-        step = frame[RUN].step
-        going = first_is_body or test(frame)
-        while going:
-            step()
-            signal = body(loop.enter(frame))
-            if signal is not None and signal is not CONTINUE:
-                return None if signal is BREAK else signal
-            going = test(frame)
-        return None
 
     return run
 
@@ -465,9 +253,9 @@ def _using(c: "Compiler", node: "Node") -> Statement:
         parts: list[Statement] = []
         for one in node.named_children:
             if one.type == "variable_declaration":
-                parts.append(_declaration(c, one))
+                parts.append(declaration(c, one))
             elif one != body and one.type != "comment":
-                parts.append(_effect(c, one))
+                parts.append(effect(c, one))
         parts.append(c.statement(body) if body else sequence([lambda frame: None]))
         return sequence(parts)
 
@@ -501,17 +289,17 @@ def _local_function(c: "Compiler", node: "Node") -> Statement:
 STATEMENTS = {
     "block": _block,
     "expression_statement": _expression,
-    "local_declaration_statement": _declaration,
+    "local_declaration_statement": declaration,
     "if_statement": _if,
     "return_statement": _return,
     "throw_statement": _throw,
     "break_statement": lambda c, node: lambda frame: BREAK,
     "continue_statement": lambda c, node: lambda frame: CONTINUE,
     "empty_statement": lambda c, node: lambda frame: None,
-    "foreach_statement": _foreach,
-    "for_statement": _for,
-    "while_statement": _while,
-    "do_statement": _while,
+    "foreach_statement": foreach_loop,
+    "for_statement": for_loop,
+    "while_statement": while_loop,
+    "do_statement": while_loop,
     "switch_statement": _switch,
     "try_statement": _try,
     "using_statement": _using,

@@ -50,7 +50,8 @@ def test_a_declared_certificate_signs_and_verifies(declared: Any) -> None:
     text = (
         '{ var cert = context.Deployment.Certificates["signing"]; var data = Encoding.UTF8.GetBytes("x");'
         " var signed = cert.GetRSAPrivateKey().SignData(data, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);"
-        " return cert.GetRSAPublicKey().VerifyData(data, signed, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1); }"
+        " var key = cert.GetRSAPublicKey();"
+        " return key.VerifyData(data, signed, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1); }"
     )
     assert evaluate(text, ctx) is True
 
