@@ -16,6 +16,8 @@ from shared.policies.policy import Policy, Section
 class CheckHeader(Policy):
     """One of the `value` children must be the header's value; without any, the header must be there and not empty.
 
+    APIM's page asks for `ignore-case`; documents in use leave it out, and then case counts.
+
     A header sent several times passes when each of its values does. Who is refused gets the status and the message of
     the attributes; `context.LastError` has APIM's own words.
     https://learn.microsoft.com/azure/api-management/check-header-policy
@@ -27,7 +29,7 @@ class CheckHeader(Policy):
     name: Expression[str]
     failed_check_httpcode: Expression[Annotated[int, Field(ge=400, le=599)]]
     failed_check_error_message: Expression[str]
-    ignore_case: Expression[bool]
+    ignore_case: Expression[bool] = Field(default_factory=lambda: Expression(False))
     values: tuple[Expression[str], ...] = Field((), alias="(values)")
 
     @classmethod

@@ -29,8 +29,8 @@ class EmitMetric(Policy):
 
     @classmethod
     def content(cls, element: Element, compiler: Compiler) -> dict[str, Any]:
-        """The dimensions, at most ten of one's own."""
-        return read_dimensions(element, compiler, custom=10, unknown=("backend id",))
+        """The dimensions."""
+        return read_dimensions(element, compiler)
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """Count."""

@@ -13,12 +13,15 @@ from shared.policies.expression import Expression
 from shared.policies.nodes import Element
 from shared.policies.policy import Policy, Section
 
+WEBSOCKET = ("ws://", "wss://")
+
 
 class SetBackendService(Policy):
     """`backend-id` names a declared backend or pool, `base-url` any http(s) URL without credentials.
 
     Once a backend has been chosen by its id, as in a document further out, only another id takes its place: a base-url
-    after it changes nothing, as in APIM, and the trace says so. The attributes for Service Fabric are refused.
+    after it changes nothing, as in APIM, and the trace says so. The attributes for Service Fabric are refused. A
+    WebSocket URL loads with a warning, since an API of that type is not served here: a request that gets to it fails.
     https://learn.microsoft.com/azure/api-management/set-backend-service-policy
     """
 
@@ -42,6 +45,9 @@ class SetBackendService(Policy):
                 compiler.problem(
                     element, f"{other.name}: Service Fabric backends are not supported", attribute=other.name
                 )
+        if (element.get("base-url") or "").strip().lower().startswith(WEBSOCKET):
+            message = "WebSocket backends are not supported: a request that gets here fails"
+            compiler.problem(element, message, attribute="base-url", severity="warning")
         attribute = element.attribute("backend-id")
         if attribute is not None and not attribute.value.strip().startswith(("@(", "@{")):
             id = compiler.substitute(attribute.value, element, attribute="backend-id")
@@ -53,8 +59,9 @@ class SetBackendService(Policy):
     def _one_target(self) -> "SetBackendService":
         if (self.base_url is None) == (self.backend_id is None):
             raise ValueError("exactly one of base-url and backend-id is needed")
-        if self.base_url is not None and self.base_url.compiled is None:
-            split_url(self.base_url.constant)
+        literal = self.base_url.constant if self.base_url is not None and self.base_url.compiled is None else None
+        if literal is not None and not literal.lower().startswith(WEBSOCKET):
+            split_url(literal)
         return self
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:

@@ -37,12 +37,17 @@ def test_without_values_the_header_must_be_there(backend: Backend) -> None:
         assert gateway.call(headers={"x-team": "any"}).status_code == 200
 
 
-def test_every_attribute_is_required() -> None:
+def test_case_counts_when_nothing_is_said_about_it(backend: Backend) -> None:
+    with policies(document(f"<check-header {ATTRIBUTES}><value>Red</value></check-header>"), backend.url) as gateway:
+        assert gateway.call(headers={"x-team": "red"}).status_code == 403
+        assert gateway.call(headers={"x-team": "Red"}).status_code == 200
+
+
+def test_name_status_and_message_are_required() -> None:
     found = problems(document("<check-header />"))
     assert [problem.rpartition(" attribute ")[2] for problem in found] == [
         "failed-check-error-message is required",
         "failed-check-httpcode is required",
-        "ignore-case is required",
         "name is required",
     ]
 

@@ -55,6 +55,7 @@ def test_it_can_sit_in_backend_before_forward_request(backend: Backend) -> None:
         ('backend-id="secnd"', "no backend secnd"),
         ("", "exactly one of base-url and backend-id is needed"),
         ('backend-id="main" base-url="http://x"', "exactly one of base-url and backend-id is needed"),
+        ('base-url=""', "not an http(s) URL"),
         ('base-url="ftp://x"', "not an http(s) URL: ftp://x"),
         ('base-url="http://user:secret@x"', "not an http(s) URL"),
         ('backend-id="main" sf-partition-key="1"', "sf-partition-key: Service Fabric backends are not supported"),
@@ -80,3 +81,15 @@ def test_an_expression_that_gives_no_url_fails_the_request(url: str) -> None:
     policy = choosing('<set-backend-service base-url="@(context.Request.Headers["x-url"][0])" />')
     with policies(policy) as gateway:
         assert gateway.call(headers={"x-url": url}).status_code == 500
+
+
+def test_websocket_backend_loads_with_a_warning_and_is_not_called(backend: Backend) -> None:
+    choose = choosing(
+        '<choose><when condition="@(context.Request.Method == "POST")">'
+        '<set-backend-service base-url="wss://realtime.invalid/openai/realtime" /></when></choose>'
+    )
+    (warning,) = problems(choose, warnings=True)
+    assert "warning: WebSocket backends are not supported" in warning
+    with policies(choose, backend.url) as gateway:
+        assert gateway.call().status_code == 200
+        assert gateway.call("POST").status_code == 500
