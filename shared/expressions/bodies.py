@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl
 import orjson
 
 from shared.expressions.errors import ExpressionFailed
+from shared.expressions.json_reading import parse
 from shared.expressions.json_tokens import JToken, wrapped
-from shared.expressions.json_types import parse
 from shared.expressions.lists import NetArray, NetDictionary
 from shared.expressions.nettypes import NetType, TypeRef, returning
 from shared.expressions.run import Run

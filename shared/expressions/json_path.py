@@ -21,20 +21,20 @@ def bad_path(path: str, reason: str) -> ExpressionFailed:
     return ExpressionFailed("JsonException", f"Path '{path}': {reason}")
 
 
-def select(root: JToken, path: str) -> Iterator[JToken]:
-    """All tokens the path leads to, in document order."""
+def select(root: JToken, path: str, count: Callable[[], None]) -> Iterator[JToken]:
+    """All tokens the path leads to, in document order; ``count`` is told of every token looked at."""
     tokens: Iterable[JToken] = (root,)
-    for step in _steps(path, root):
+    for step in _steps(path, root, count):
         tokens = step(tokens)
     return iter(tokens)
 
 
-def _steps(path: str, root: JToken) -> list[Step]:
+def _steps(path: str, root: JToken, count: Callable[[], None]) -> list[Step]:
     steps: list[Step] = []
     at = 1 if path[:1] in ("$", "@") else 0
     while at < len(path):
         if path.startswith("..", at):
-            steps.append(_descend)
+            steps.append(_descend(count))
             at += 2
             if path.startswith("[", at):
                 continue
@@ -44,7 +44,7 @@ def _steps(path: str, root: JToken) -> list[Step]:
             raise bad_path(path, "Unexpected end while parsing path.")
         if path[at] == "[":
             end = _bracket_end(path, at)
-            steps.append(_bracket(path[at + 1 : end].strip(), path, root))
+            steps.append(_bracket(path[at + 1 : end].strip(), path, root, count))
             at = end + 1
         elif path[at] == "*":
             steps.append(_children)
@@ -79,11 +79,11 @@ def _bracket_end(path: str, at: int) -> int:
     raise bad_path(path, "Path ended with open indexer.")
 
 
-def _bracket(content: str, path: str, root: JToken) -> Step:
+def _bracket(content: str, path: str, root: JToken, count: Callable[[], None]) -> Step:
     if content == "*":
         return _children
     if content.startswith("?"):
-        test = _filter(content[1:].strip(), path, root)
+        test = _filter(content[1:].strip(), path, count)
         return lambda tokens: (child for token in tokens for child in values_of(token) if test(child, root))
     names = re.findall(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"", content)
     if names:
@@ -109,12 +109,18 @@ def _children(tokens: Iterable[JToken]) -> Iterator[JToken]:
     return (child for token in tokens for child in values_of(token))
 
 
-def _descend(tokens: Iterable[JToken]) -> Iterator[JToken]:
-    pending = list(tokens)[::-1]
-    while pending:
-        token = pending.pop()
-        yield token
-        pending.extend(reversed(values_of(token)))
+def _descend(count: Callable[[], None]) -> Step:
+    """``..``: the tokens and everything below them. Several in one path multiply, so each token counts."""
+
+    def step(tokens: Iterable[JToken]) -> Iterator[JToken]:
+        pending = list(tokens)[::-1]
+        while pending:
+            count()
+            token = pending.pop()
+            yield token
+            pending.extend(reversed(values_of(token)))
+
+    return step
 
 
 def _named(names: list[str]) -> Step:
@@ -152,8 +158,9 @@ def _both(first: Test, second: Test) -> Test:
 class _Filter:
     """A recursive-descent reader of ``?(...)``: comparisons of paths and literals with && and ||."""
 
-    def __init__(self, text: str, path: str) -> None:
+    def __init__(self, text: str, path: str, count: Callable[[], None]) -> None:
         self.path = path
+        self.count = count
         self.tokens: list[tuple[str, str]] = []
         at = 0
         text = text.rstrip()
@@ -213,7 +220,7 @@ class _Filter:
         kind, value = self.tokens[self.at]
         self.at += 1
         if kind == "path":
-            return lambda token, root: list(select(root if value.startswith("$") else token, value))
+            return lambda token, root: list(select(root if value.startswith("$") else token, value, self.count))
         if kind == "text":
             literal: Any = re.sub(r"\\(.)", r"\1", value[1:-1])
         elif kind == "number":
@@ -225,10 +232,10 @@ class _Filter:
         return lambda token, root: [literal]
 
 
-def _filter(content: str, path: str, root: JToken) -> Test:
+def _filter(content: str, path: str, count: Callable[[], None]) -> Test:
     if not content.startswith("("):
         raise bad_path(path, "Unexpected character while parsing path indexer: ?")
-    reader = _Filter(content, path)
+    reader = _Filter(content, path, count)
     test = reader.either()
     if reader.at != len(reader.tokens):
         raise bad_path(path, "Unexpected text after the query.")

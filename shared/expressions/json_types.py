@@ -58,13 +58,17 @@ def _values(run: Run, types: Types, token: JToken) -> Any:
     return NetList([convert(target, one) if target else one for one in values_of(token)])
 
 
-def _select_token(token: JToken, path: str, errorWhenNoMatch: Any = False) -> JToken | None:
-    found = list(select(token, path))
+def _select_token(run: Run, token: JToken, path: str, errorWhenNoMatch: Any = False) -> JToken | None:
+    found = list(select(token, path, run.step))
     if len(found) > 1:
         raise ExpressionFailed("JsonException", "Path returned multiple tokens.")
     if not found and errorWhenNoMatch is True:
         raise ExpressionFailed("JsonException", f"Property '{path}' does not exist on {type(token).__name__}.")
     return found[0] if found else None
+
+
+def _select_tokens(run: Run, token: JToken, path: str, errorWhenNoMatch: Any = False) -> NetList:
+    return NetList(select(token, path, run.step))
 
 
 def _descendants(run: Run, token: JToken, *, own: bool = False) -> NetList:
@@ -265,7 +269,7 @@ TOKEN = NetType(
     methods=returning(None, Value=_value, ToObject=_to_object)
     | returning("List", Values=_values, Children=_children_of)
     | returning("JToken", SelectToken=_select_token, DeepClone=clone)
-    | returning("IEnumerable", SelectTokens=lambda token, path, error=False: NetList(select(token, path)))
+    | returning("IEnumerable", SelectTokens=_select_tokens)
     | returning("string", ToString=_to_string)
     | returning(
         None,

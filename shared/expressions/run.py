@@ -7,6 +7,7 @@ from typing import Any
 from shared.expressions.errors import LimitExceeded
 
 _STEPS_BETWEEN_CLOCK_READS = 1024
+_SLOW = 0.005  # seconds between two looks at the clock that make the next one come sooner
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Run:
     size = 0
     depth = 0
     deadline = 0.0
+    checked = 0.0
+    interval = 1
     traces: list[tuple[Any, ...]] | None = None
     consumed: list[Any] | None = None
 
@@ -48,6 +51,7 @@ class Run:
             self.check()
 
     def check(self) -> None:
+        """Look at the clock; the quicker the last steps were, the more may pass until the next look."""
         if self.steps > self.limits.steps:
             raise LimitExceeded(f"more than {self.limits.steps} steps")
         now = time.monotonic()
@@ -55,7 +59,10 @@ class Run:
             self.deadline = now + self.limits.seconds
         elif now > self.deadline:
             raise LimitExceeded(f"more than {self.limits.seconds:g} seconds")
-        self.next_check = self.steps + _STEPS_BETWEEN_CLOCK_READS
+        slow = now - self.checked > _SLOW
+        self.interval = 1 if slow else min(self.interval * 2, _STEPS_BETWEEN_CLOCK_READS)
+        self.checked = now
+        self.next_check = min(self.steps + self.interval, self.limits.steps + 1)
 
     def seconds_left(self) -> float:
         """Time the rest of this evaluation may take, for work that is bounded by time only (a regex)."""

@@ -45,6 +45,18 @@ def test_runaway_ends_as_limit_exceeded(text: str) -> None:
     assert time.monotonic() - started < 5
 
 
+def test_a_few_slow_rounds_end_in_time_as_well() -> None:
+    text = (
+        '{ var s = "[" + string.Join(",", Enumerable.Range(0, 15000)) + "]";'
+        " for (int i = 0; i < 10000; i++) { JArray.Parse(s).DeepClone(); } return 1; }"
+    )
+    started = time.monotonic()
+    with pytest.raises(ExpressionFailed) as caught:
+        compiled(text, limits=Limits(seconds=0.3))(context())
+    assert caught.value.type_name == "PolicyExpressionLimitExceeded"
+    assert time.monotonic() - started < 2
+
+
 def test_the_usual_stays_within_the_limits() -> None:
     text = "{ var n = 0; for (int i = 0; i < 100000; i++) n += i % 7; return n; }"
     assert compiled(text)(context()) == sum(i % 7 for i in range(100_000))
