@@ -122,8 +122,8 @@ class Counter:
             self._turn(now)
         if amount <= self._leases.balance:
             return self._spend(now, amount)
-        if self._busy.tripped or self._instance.outage.tripped:
-            self._probe(now, amount)
+        if self._away(now):
+            self._probe(now)
             return self._without_storage(now, amount)
         return self._refusals.recall(now, amount)
 
@@ -219,11 +219,18 @@ class Counter:
 
     # ------------------------------------------------------------------ without storage
 
-    def _probe(self, now: float, amount: int) -> None:
+    def _away(self, now: float) -> bool:
+        """Whether to do without storage: it does not answer, or does again but others' debts may not be in it yet."""
+        busy, outage = self._busy, self._instance.outage
+        if busy.tripped or outage.tripped:
+            return True
+        return now < max(busy.settled_at, outage.settled_at) and self.limit.on_storage_error == "bounded"
+
+    def _probe(self, now: float) -> None:
         """While storage is away one request's shadow asks it now and then; no request waits for the answer."""
         breaker = self._busy if self._busy.tripped else self._instance.outage
         if self._task is None and breaker.take_probe(now):
-            self._refilling(amount)
+            self._start(self._pay([self._shards[self._home]]))
 
     def _without_storage(self, now: float, amount: int) -> Admission | Refusal:
         mode = self.limit.on_storage_error
@@ -268,8 +275,9 @@ class Counter:
     def _reached(self) -> None:
         if self._instance.outage.tripped:
             _log.warning("counter storage answers again")
-        self._instance.outage.reset()
-        self._busy.reset()
+        now = self._clock()
+        self._instance.outage.reset(now)
+        self._busy.reset(now)
         self._throttled_since = None
 
     # ------------------------------------------------------------------ asking storage
@@ -317,7 +325,7 @@ class Counter:
         begun = self._clock()
         unanswered: StorageUnavailable | None = None
         for attempt in range(_TRIES):
-            cached = attempt == 0 and self._may_use_cached(shard)
+            cached = attempt == 0 and (amount > 0 or not shard.clean()) and self._may_use_cached(shard)
             pause, unanswered = 0.008, None
             try:
                 outcome = await self._attempt(shard, amount, cached)
@@ -325,7 +333,7 @@ class Counter:
                 self._reached()
                 self._size.lost_race(cached=cached)
             except StorageBusy:
-                self._instance.outage.reset()
+                self._instance.outage.reset(self._clock())
                 if self._throttled_for(self._clock()) > _THROTTLED_OUTAGE:
                     raise
                 pause = 0.05
@@ -471,7 +479,7 @@ class Counter:
 
     def flush(self, now: float) -> None:
         """Start to write what is due, every twentieth of the window, unless storage is away or being asked anyway."""
-        if self._task is not None or now < self._next_flush:
+        if self._task is not None or (now < self._next_flush and not self._debts):
             return
         self._next_flush = now + self._buckets.window / 20 * self._instance.chance.uniform(0.8, 1.2)
         shards = self._due(now)

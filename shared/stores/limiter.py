@@ -13,6 +13,9 @@ from shared.stores.instance import Instance
 from shared.stores.limits import Admission, Limit, Refusal, Remaining
 from shared.stores.protocols import Entities
 
+OPERATION_DEADLINE = 0.25
+"""Seconds one storage operation of a limiter should be given (``Tables.table(..., deadline=...)``)."""
+
 _TICK = 1.0
 """Seconds between looks at what is owed; a counter itself is looked at every twentieth of its window."""
 
@@ -21,8 +24,11 @@ class Limiter:
     """Admits amounts under limits that hold across all instances which share a table.
 
     Any number of instances may run at once and stop at any time. In any trailing window the amounts admitted never
-    exceed the limit (settled with their real use: the limit plus what single requests in flight used beyond their
-    estimate). What an instance that dies had leased is lost for at most the window and a sixth of it.
+    exceed the limit by more than limit x (difference of clocks) / window; the tokens really used by no more, on top,
+    than what requests in flight use beyond their estimates. What an instance that dies had leased is lost for at most
+    the window and a sixth of it. While storage is away for all, ``bounded`` keeps to the limit as well, plus limit /
+    ``max_instances`` for each instance that starts meanwhile; while it is away for some only, plus what those admitted
+    in the window before.
     """
 
     def __init__(

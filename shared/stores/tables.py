@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CONNECTING_DEADLINE = 10.0
-"""Seconds for the first answer of an account: name resolution, TLS and a managed-identity token come on top then."""
+CONNECTING_DEADLINE = 3.0
+"""Seconds at least for an account's first answer: name resolution, TLS and a managed-identity token come on top."""
 
 
 class Tables:

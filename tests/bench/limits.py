@@ -105,7 +105,7 @@ def scenarios(quick: bool) -> list[Scenario]:
         Scenario("overload 20x", 8, load=20, limit=600_000, seconds=90),
         Scenario("crash of half", 8, crash_at=90),
         Scenario("crash of one", 8, load=3, crash_at=90, crash_share=0.125, seconds=240),
-        Scenario("outage 30 s", 32, seconds=240, outages=((90, 120),)),
+        Scenario("outage 30 s", 32, seconds=240, outages=((100, 130),)),
     ]
     if quick:
         return few
@@ -124,7 +124,7 @@ def scenarios(quick: bool) -> list[Scenario]:
         Scenario("overload 20x, 32 instances", 32, load=20, limit=600_000, seconds=90),
         Scenario("overload 20x, predict", 8, load=20, limit=600_000, seconds=90, reserve="predict"),
         Scenario("overload 20x, strict", 8, load=20, limit=600_000, seconds=90, reserve="strict"),
-        Scenario("overload 20x in an outage", 32, load=20, limit=600_000, seconds=240, outages=((90, 120),)),
+        Scenario("overload 20x in an outage", 32, load=20, limit=600_000, seconds=240, outages=((100, 130),)),
         Scenario("clocks 1 s apart", 32, clock_skew=1.0),
         Scenario("partition of 50 tx/s", 32, partition_rate=50),
         Scenario("quota", 8, load=1.0, seconds=600, quota=(10_000_000, 300)),
@@ -144,8 +144,8 @@ def trials(quick: bool) -> list[Trial]:
     return [
         Trial("real saturated 5/s"),
         Trial("real overload 20x", load=20, limit=100_000, window=20, seconds=40, reserve="exact"),
-        Trial("real kill -9 of half", load=3, limit=200_000, window=20, seconds=55, kill_half_at=25),
-        Trial("real outage 15 s", limit=200_000, window=20, seconds=65, outage=(25, 40)),
+        Trial("real kill -9 of half", load=3, limit=200_000, window=20, seconds=55, reserve="exact", kill_half_at=25),
+        Trial("real outage 15 s", limit=200_000, window=20, seconds=65, reserve="exact", outage=(25, 40)),
     ]
 
 

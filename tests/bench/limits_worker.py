@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from shared.stores.clock import StorageClock
-from shared.stores.limiter import Limiter
+from shared.stores.limiter import OPERATION_DEADLINE, Limiter
 from shared.stores.limits import Admission, Limit, OnStorageError, Window
 from shared.stores.tables import Tables
 from tests.bench.delayed import DelayedEntities
@@ -44,7 +44,7 @@ class Worker:
         self._chance = random.Random(job.seed)
         clock = StorageClock(time.time)
         self._account = Tables(job.connection_string, clock=clock)
-        table = self._account.table(job.table, deadline=0.25)
+        table = self._account.table(job.table, deadline=OPERATION_DEADLINE)
         self._entities = DelayedEntities(table, self._chance, job.round_trip)
         self._limiter = Limiter(self._entities, clock=clock, chance=self._chance)
         self._limit = Limit(Window(job.limit, job.window), on_storage_error=job.on_storage_error)

@@ -139,8 +139,9 @@ def test_breaker_lets_one_try_after_growing_pauses() -> None:
     assert not breaker.take_probe(now + 3.4)
     assert breaker.take_probe(now + 6.6)
     assert breaker.outages == 1
-    breaker.reset()
+    breaker.reset(now)
     assert not breaker.tripped
+    assert now + 6.5 < breaker.settled_at < now + 15
 
 
 def test_estimates_by_mode() -> None:
