@@ -34,6 +34,7 @@ def test_only_the_listed_values_pass(backend: Backend, ignore_case: str, values:
 def test_without_values_the_header_must_be_there(backend: Backend) -> None:
     with policies(document(f'<check-header {ATTRIBUTES} ignore-case="true" />'), backend.url) as gateway:
         assert gateway.call().status_code == 403
+        assert gateway.call(headers={"x-team": ""}).status_code == 403
         assert gateway.call(headers={"x-team": "any"}).status_code == 200
 
 

@@ -20,6 +20,7 @@ LIST = """<address>13.66.201.169</address><address-range from="10.0.0.8" to="10.
         ("::ffff:10.0.0.9", True),
         ("[2001:0db8:0:0::a]:443", True),
         ("2001:db8::100", False),
+        ("::a00:9", False),  # the number of 10.0.0.9, but no IPv4 address
         ("1.2.3.4, 10.0.0.9", True),  # the last hop is the one the platform saw
         ("10.0.0.9, 1.2.3.4", False),
     ],

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.policies.running import document, policies, problems
-from tests.support.backend import Backend
+from tests.support.backend import Backend, Script
 
 RETURN = """<return-response>
   <set-status code="401" reason="Unauthorized" />
@@ -41,6 +41,37 @@ def test_a_liquid_template_sees_an_empty_body(backend: Backend) -> None:
     inner = '<set-body template="liquid">[{{body.a}}]</set-body>'
     with policies(document(f"<return-response>{inner}</return-response>"), backend.url) as gateway:
         assert gateway.call("POST", json={"a": 1}).text == "[]"
+
+
+def test_a_variables_response_is_sent_with_the_changes(backend: Backend) -> None:
+    backend.script = Script(status=200, body="kept", headers={"x-kept": "1", "x-gone": "1"})
+    send = (
+        '<send-request mode="new" response-variable-name="r" timeout="5">'
+        f"<set-url>{backend.url}/v1/models</set-url><set-method>GET</set-method></send-request>"
+    )
+    gone = '<set-header name="x-gone" exists-action="delete" />'
+    changed = (
+        f'<return-response response-variable-name="r"><set-status code="203" reason="x" />{gone}</return-response>'
+    )
+    with policies(document(f"{send}{changed}"), backend.url) as gateway:
+        answer = gateway.call()
+    assert (answer.status_code, answer.text, answer.headers["x-kept"]) == (203, "kept", "1")
+    assert "x-gone" not in answer.headers
+
+
+def test_expressions_in_it_see_the_response_there_was(backend: Backend) -> None:
+    backend.script = Script(status=429, headers={"retry-after": "7"})
+    code = "@(context.Response.StatusCode + 74)"
+    wait = '@(context.Response.Headers.GetValueOrDefault("retry-after", "none"))'
+    body = '@(context.Response.Body.As<JObject>()["error"].Type.ToString())'
+    returned = (
+        f'<return-response><set-status code="{code}" reason="x" />'
+        f'<set-header name="x-wait"><value>{wait}</value></set-header>'
+        f"<set-body>{body}</set-body></return-response>"
+    )
+    with policies(document(outbound=returned), backend.url) as gateway:
+        answer = gateway.call("POST", "/v1/chat/completions", json={})
+    assert (answer.status_code, answer.headers["x-wait"], answer.text) == (503, "7", "Object")
 
 
 def test_a_variable_that_holds_no_response_fails_the_request() -> None:
