@@ -6,8 +6,8 @@ from collections import OrderedDict
 from pathlib import Path
 
 from shared.backends.tls import client_context, show_certificate
-from shared.config.certificates import ClientCertificate
 from shared.config.backends import Tls
+from shared.config.certificates import ClientCertificate
 from shared.errors import PolicyFailed
 
 # Each context holds the trusted issuers, about a megabyte; certificates in policy bodies could be many.

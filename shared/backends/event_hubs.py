@@ -49,7 +49,7 @@ class EventHubs:
         """`retry_seconds` is the pause before the second attempt; it doubles with each."""
         self._sender = sender
         self.tokens = tokens
-        self._retry_seconds = retry_seconds
+        self.retry_seconds = retry_seconds
         self._queues: dict[Logger, _Queue] = {}
         self.dropped = 0
 
@@ -88,7 +88,7 @@ class EventHubs:
 
     async def _send(self, logger: Logger, partition: Partition, batch: list[str]) -> str:
         """Send one batch; what went wrong in the end, or nothing."""
-        pause, failure = self._retry_seconds, ""
+        pause, failure = self.retry_seconds, ""
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(pause)

@@ -36,7 +36,9 @@ class CacheStore(Policy):
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """Keep the response, now or when its last byte has come."""
         miss, response = ctx.notes.get(CacheMiss), ctx.response
-        if miss is None or response is None or response.is_event_stream or "set-cookie" in response.headers:
+        if miss is None or response is None or "set-cookie" in response.headers:
+            return None
+        if (response.headers.get("content-type") or "").startswith("text/event-stream"):
             return None
         if response.status_code != 200 and not await self.cache_response(ctx):
             return None

@@ -1,5 +1,6 @@
 """Schemas for validate-content: JSON Schema and XML schema, compiled at load, and what does not conform to them."""
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ class ContentSchema(Protocol):
 
 
 MOST_ERRORS = 10
+ROOT = "urn:schema"
 
 
 class JsonContent:
@@ -49,12 +51,12 @@ class JsonContent:
         except jsonschema.SchemaError as error:
             raise ValueError(f"not a JSON Schema: {error.message[:200]}") from error
         root = Resource.from_contents(whole, default_specification=DRAFT202012)
-        registry = Registry().with_resources([("", root), *resources])
+        registry = Registry().with_resources([(ROOT, root), *resources])
         self._fold = fold_case
-        self._validator = kind({"$ref": ref} if ref else whole, registry=registry)
+        self._validator = kind({"$ref": ROOT + (ref or "")}, registry=registry)
         if ref:
             try:
-                registry.resolver("").lookup(ref)
+                registry.resolver(ROOT).lookup(ref)
             except Unresolvable:
                 raise ValueError(f"schema-ref {ref} is not in the schema") from None
 
@@ -62,15 +64,20 @@ class JsonContent:
         """What does not conform, with where it stands."""
         import json
 
+        from referencing.exceptions import Unresolvable
+
         document = json.loads(body)
         if self._fold:
             document = folded(document)
         found: list[str] = []
-        for error in self._validator.iter_errors(document):
-            where = "/".join(str(part) for part in error.absolute_path)
-            found.append(f"{error.message[:300]} Path '{where}'.")
-            if len(found) == MOST_ERRORS:
-                break
+        try:
+            for error in self._validator.iter_errors(document):
+                where = "/".join(str(part) for part in error.absolute_path)
+                found.append(f"{error.message[:300]} Path '{where}'.")
+                if len(found) == MOST_ERRORS:
+                    break
+        except Unresolvable as error:
+            raise ValueError(f"the schema refers to {error.ref}, which is not there") from error
         return found
 
 
@@ -82,6 +89,7 @@ class XmlContent:
         from lxml import etree
 
         self._soap = soap
+        self._lock = threading.Lock()
         try:
             self._schema = etree.XMLSchema(etree.fromstring(schema, _parser()))
         except (etree.XMLSyntaxError, etree.XMLSchemaParseError) as error:
@@ -95,13 +103,17 @@ class XmlContent:
             root = etree.fromstring(body, _parser())
         except etree.XMLSyntaxError as error:
             raise ValueError(str(error)) from error
+        if root.getroottree().docinfo.doctype:
+            raise ValueError("a document type declaration is not allowed")
         parts = list(_payload(root)) if self._soap else [root]
         if not parts:
             return ["There is no SOAP body."]
         found: list[str] = []
         for part in parts:
-            if not self._schema.validate(part):
+            with self._lock:  # the schema keeps the errors of its last check, and large bodies are checked in threads
+                valid = self._schema.validate(part)
                 log = list(self._schema.error_log)[: MOST_ERRORS - len(found)]
+            if not valid:
                 found += [f"{entry.message} Line: {entry.line}, Position: {entry.column}" for entry in log]
         return found
 

@@ -208,9 +208,9 @@ class Caches:
             case "internal":
                 return self.internal
             case "external":
-                return self.external or NoCache()
+                return self.external if self.external is not None else NoCache()
             case _:
-                return self.external or self.internal
+                return self.external if self.external is not None else self.internal
 
 
 def _place(key: str) -> tuple[str, str]:

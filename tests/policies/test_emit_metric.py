@@ -1,0 +1,47 @@
+"""emit-metric: what is counted under which name and dimensions."""
+
+import pytest
+
+from shared.telemetry.metrics import Metrics, MetricTotals
+from tests.policies.running import document, policies, problems
+from tests.support.backend import Backend
+
+
+def test_values_are_summed_up_by_dimensions(backend: Backend) -> None:
+    xml = document(
+        inbound="""<emit-metric name="Request" value="@(context.Request.Body.As<string>(true).Length * 0.5)">
+            <dimension name="API ID" /><dimension name="Subscription ID" />
+            <dimension name='@("Meth" + "od")' value="@(context.Request.Method)" />
+        </emit-metric>""",
+        outbound="""<emit-metric name="Done" namespace="mine"><dimension name="gateway id" /></emit-metric>""",
+    )
+    with policies(xml, backend.url) as gateway:
+        for body in ("", "1234", "12"):
+            gateway.call("POST", "/chat", content=body.encode())
+        totals = gateway.app.services.extras[Metrics].take()
+    dimensions = (("API ID", "chat"), ("Method", "POST"), ("Subscription ID", "N/A"))
+    total = totals["API Management", "Request", dimensions]
+    assert (total.count, total.sum, total.min, total.max) == (3, 3.0, 0.0, 2.0)
+    assert totals["mine", "Done", (("gateway id", "managed"),)].count == 3
+
+
+def test_series_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    metrics = MetricTotals(most_series=2)
+    for user in "abcd":
+        metrics.emit("n", "m", 1, {"user": user})
+    metrics.emit("n", "m", 1, {"user": "a"})
+    assert metrics.dropped == 2 and caplog.text.count("new ones are dropped") == 1
+    assert sorted(total.count for total in metrics.take().values()) == [1, 2]
+    assert metrics.take() == {}
+
+
+def test_what_is_wrong_is_told_at_load() -> None:
+    cases = {
+        '<emit-metric name="m"><dimension name="My own" /></emit-metric>': "dimension My own needs a value",
+        '<emit-metric><dimension name="API ID" /></emit-metric>': "attribute name is required",
+        '<emit-metric name="@(1)"><dimension name="API ID" /></emit-metric>': "expressions are not allowed",
+        '<emit-metric name="m" value="x"><dimension name="API ID" /></emit-metric>': "attribute value",
+    }
+    for xml, message in cases.items():
+        found = problems(document(inbound=xml))
+        assert len(found) == 1 and message in found[0], found
