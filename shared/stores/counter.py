@@ -229,8 +229,13 @@ class Counter:
     def _probe(self, now: float) -> None:
         """While storage is away one request's shadow asks it now and then; no request waits for the answer."""
         breaker = self._busy if self._busy.tripped else self._instance.outage
-        if self._task is None and breaker.take_probe(now):
+        if self._task is None and (breaker.take_probe(now) or self._owes_after_outage(now)):
+            self._next_flush = now + 0.25
             self._start(self._pay([self._shards[self._home]]))
+
+    def _owes_after_outage(self, now: float) -> bool:
+        tripped = self._busy.tripped or self._instance.outage.tripped
+        return self._debts and not tripped and now >= self._next_flush
 
     def _without_storage(self, now: float, amount: int) -> Admission | Refusal:
         mode = self.limit.on_storage_error

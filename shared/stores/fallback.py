@@ -8,9 +8,9 @@ from shared.stores.counter_ring import Buckets
 class OwnUse:
     """What this instance itself admitted, and the share of the limit it may go on using without storage.
 
-    Window: as much as it admitted in the window before the outage. All instances together admitted no more than the
-    limit then, so together they stay within it; instances that had no part yet get a ``floor`` (limit / instances),
-    but no more than was left when storage was last seen. Quotas: the same proportion of what was left.
+    Window: as much as it admitted in the window before the outage, and one instance's part of what was left when
+    storage was last seen. All instances together admitted no more than the limit then, so together they stay within
+    it. Quotas: the same proportion of what was left as it had of what was used.
     """
 
     __slots__ = ("_amounts", "_buckets", "_quota_room", "_share", "_total")
@@ -46,8 +46,7 @@ class OwnUse:
         own = self.in_window(now)
         limit, used = window
         # Above the limit after other instances' outages: everyone takes less, so that it comes down again.
-        kept = own * limit / used if used > limit else own
-        self._share = max(kept, min(limit * floor, own + limit - used))
+        self._share = own + (limit - used) * floor if used <= limit else own * limit / used
         self._quota_room = []
         for limit, used in quotas:
             proportion = max(floor, self._total / used if used else 0.0)
