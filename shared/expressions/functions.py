@@ -26,21 +26,26 @@ def makes_functions(node: "Node") -> bool:
     return False
 
 
-def parameters(c: "Compiler", node: "Node | None") -> list[tuple[str, TypeRef | None]]:
-    """Names and declared types; tree-sitter has one node for a lone untyped parameter."""
+Parameter = tuple[str, TypeRef | None, Eval | None]
+
+
+def parameters(c: "Compiler", node: "Node | None") -> list[Parameter]:
+    """Names, declared types and default values; tree-sitter has one node for a lone untyped parameter."""
     if node is None:
         return []
     if node.type in ("implicit_parameter", "identifier"):
-        return [(c.text(node), None)]
-    found: list[tuple[str, TypeRef | None]] = []
+        return [(c.text(node), None, None)]
+    found: list[Parameter] = []
     for one in node.named_children:
         if one.type in ("implicit_parameter", "identifier"):
-            found.append((c.text(one), None))
+            found.append((c.text(one), None, None))
         elif one.type == "parameter":
             if any(child.type in ("ref", "out", "params", "modifier") for child in one.children):
                 c.fail(one, "ref, out and params parameters are not supported")
             kind, name = one.child_by_field_name("type"), one.child_by_field_name("name")
-            found.append((c.text(name or one), c.type_reference(kind) if kind else None))
+            has_default = any(child.type == "=" for child in one.children)
+            default = c.expression(one.named_children[-1]).run if has_default else None
+            found.append((c.text(name or one), c.type_reference(kind) if kind else None, default))
     return found
 
 
@@ -59,17 +64,20 @@ def body_of(c: "Compiler", node: "Node") -> Eval:
     return run
 
 
-def function(c: "Compiler", names: list[tuple[str, TypeRef | None]], body: "Node", result: TypeRef | None) -> Eval:
+def function(c: "Compiler", names: list[Parameter], body: "Node", result: TypeRef | None) -> Eval:
     """The closure that makes the Python function when evaluated; it takes as many arguments as there are names."""
     environment = c.inner_environment()
     with c.nested(environment) as scope:
-        for name, reference in names:
+        for name, reference, _ in names:
             scope.declare(name, c.static_type(reference), reference)
         evaluate = body_of(c, body)
-    converts = [conversion(reference) for _, reference in names]
+    converts = [conversion(reference) for _, reference, _ in names]
     convert_result = conversion(result)
     if any(converts) or convert_result:
-        return _converting(environment, converts, evaluate, convert_result)
+        evaluate = _converting(converts, evaluate, convert_result)
+    defaults = [default for _, _, default in names]
+    if any(defaults):
+        return _with_defaults(environment, defaults, evaluate)
     return _MAKERS.get(len(names), _many)(environment, evaluate)
 
 
@@ -103,7 +111,22 @@ def _many(environment: Environment, evaluate: Eval) -> Eval:
 _MAKERS: dict[int, Callable[[Environment, Eval], Eval]] = {0: _none, 1: _one, 2: _two}
 
 
-def _converting(environment: Environment, converts: list[Any], evaluate: Eval, convert_result: Any) -> Eval:
+def _with_defaults(environment: Environment, defaults: list[Eval | None], evaluate: Eval) -> Eval:
+    """A function whose last arguments may be left out."""
+
+    def make(outer: Frame) -> Any:
+        def call(*given: Any) -> Any:
+            rest = tuple(default(outer) if default is not None else None for default in defaults[len(given) :])
+            return _called(environment, evaluate, outer, given + rest)
+
+        return call
+
+    return make
+
+
+def _converting(converts: list[Any], evaluate: Eval, convert_result: Any) -> Eval:
+    """The body with its arguments, and what it returns, as the declared types have them."""
+
     def body(frame: Frame) -> Any:
         for slot, convert in enumerate(converts, FIRST_SLOT):
             if convert is not None:
@@ -111,7 +134,7 @@ def _converting(environment: Environment, converts: list[Any], evaluate: Eval, c
         made = evaluate(frame)
         return made if convert_result is None else convert_result(made)
 
-    return _MAKERS.get(len(converts), _many)(environment, body)
+    return body
 
 
 def _lambda(c: "Compiler", node: "Node") -> Code:

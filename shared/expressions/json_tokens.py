@@ -277,6 +277,11 @@ class JProperty(JContainer):
     def Value(self) -> JToken | None:
         return self.owner.child(self.Name) if self.owner is not None else self._value
 
+    @property
+    def Key(self) -> str:
+        """Walking a JObject gives key-value pairs in C#; a property serves as one."""
+        return self.Name
+
     def set_value(self, value: Any) -> None:
         if self.owner is not None:
             self.owner.set_child(self.Name, value)

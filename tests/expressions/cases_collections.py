@@ -100,6 +100,10 @@ LISTS = [
 ]
 
 JSON = [
+    (
+        '{ var r = ""; foreach (KeyValuePair<string, JToken> p in JObject.Parse("{\\"a\\": 1}")) { r += p.Key + p.Value; } return r; }',
+        "a1",
+    ),
     ('JObject.Parse("{\'a\': 1}".Replace("\'", "\\""))["a"].ToString()', "1"),
     ('(string)JObject.Parse("{\\"a\\": \\"x\\"}")["a"]', "x"),
     ('(int)JObject.Parse("{\\"a\\": 5}")["a"] + 1', 6),

@@ -186,6 +186,8 @@ STATEMENTS = [
     ("{ Func<int, int> twice = x => x * 2; return twice(4); }", 8),
     ("{ int calls = 0; Func<int> next = () => { calls++; return calls; }; next(); return next(); }", 2),
     ("{ int Fact(int n) => n < 2 ? 1 : n * Fact(n - 1); return Fact(5); }", 120),
+    ('{ string F(string s, int n = 2) { return s + n; } return F("a") + F("b", 3); }', "a2b3"),
+    ('{ static string F(string s) => s + "!"; return F("a"); }', "a!"),
     ("{ return Twice(3); int Twice(int n) { return n * 2; } }", 6),
     ("{ double Half(int n) => n; return Half(1) / 2; }", 0.5),
     (
