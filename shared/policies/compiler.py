@@ -291,7 +291,8 @@ class Compiler:
     def _note(self, element: Element, model: type[Markup], error: ValidationError) -> None:
         for item in error.errors(include_url=False, include_input=False):
             name = str(item["loc"][0]) if item["loc"] else ""
-            if self.named_values.is_open(element.get(name) or ""):
+            concerned = [attribute for attribute in element.attributes if attribute.name == name or not name]
+            if any(self.named_values.is_open(attribute.value) for attribute in concerned):
                 continue  # checked where the value is known
             known = [_alias(model, field) for field in model.model_fields]
             attributes = [alias for alias in known if not alias.startswith("(")]

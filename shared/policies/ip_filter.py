@@ -60,7 +60,8 @@ class IpFilter(Policy):
         for child in children:
             if child.name == "address":
                 address = compiler.value(child)
-                if address.compiled is None and address.constant is not None:
+                known = address.compiled is None and address.constant is not None
+                if known and not compiler.named_values.is_open(child.text()):
                     try:
                         parse(address.constant)
                     except ValueError as error:

@@ -49,9 +49,9 @@ class SetBackendService(Policy):
             message = "WebSocket backends are not supported: a request that gets here fails"
             compiler.problem(element, message, attribute="base-url", severity="warning")
         attribute = element.attribute("backend-id")
-        if attribute is not None and not attribute.value.strip().startswith(("@(", "@{")):
+        if attribute is not None and not compiler.named_values.is_open(attribute.value):
             id = compiler.substitute(attribute.value, element, attribute="backend-id")
-            if id not in compiler.gateway.backends:
+            if not id.strip().startswith(("@(", "@{")) and id not in compiler.gateway.backends:
                 compiler.problem(element, f"no backend {id}", attribute="backend-id")
         return {}
 

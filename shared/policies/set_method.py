@@ -32,7 +32,8 @@ class SetMethod(Policy):
         """The method; a literal that is none is a problem at load."""
         compiler.children(element)
         method = compiler.value(element)
-        if method.compiled is None and method.constant is not None and not TOKEN.fullmatch(method.constant):
+        known = method.compiled is None and method.constant is not None
+        if known and not TOKEN.fullmatch(method.constant) and not compiler.named_values.is_open(element.text()):
             compiler.problem(element, f"not a method: {method.constant or 'no text'}")
         return {"method": method}
 

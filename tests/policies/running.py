@@ -115,11 +115,12 @@ def policies(
             yield Running(url, app, client)
 
 
-def problems(xml: str, *, warnings: bool = False, **declared: Any) -> list[str]:
-    """What is wrong with a document, one `file:line path: message` each; `declared` as in Declared."""
+def problems(xml: str, *, warnings: bool = False, placeholders: bool = False, **declared: Any) -> list[str]:
+    """What is wrong with a document, one `file:line path: message` each; `declared` as in Declared. With `placeholders`
+    named values of the environment are not known."""
     with TemporaryDirectory() as name:
         file = Declared(**declared).write(Path(name), xml, "http://127.0.0.1:9")
-        loaded = asyncio.run(load(file, {}, _no_secret))
+        loaded = asyncio.run(load(file, {}, _no_secret, placeholders=placeholders))
         try:
             compile_catalog(loaded)
         except ConfigError:

@@ -93,3 +93,13 @@ def test_websocket_backend_loads_with_a_warning_and_is_not_called(backend: Backe
     with policies(choose, backend.url) as gateway:
         assert gateway.call().status_code == 200
         assert gateway.call("POST").status_code == 500
+
+
+def test_what_only_the_deployed_app_knows_is_not_checked_elsewhere() -> None:
+    config = "named_values: {where: {env: NOT_SET}, expression: '@(\"main\")'}\n"
+    later = """<set-backend-service backend-id="{{where}}" /><set-backend-service backend-id="{{expression}}" />
+      <ip-filter action="{{where}}"><address>{{where}}</address>
+      <address-range from="{{where}}" to="{{where}}" /></ip-filter>
+      <set-method>{{where}}</set-method><rewrite-uri template="{{where}}" />"""
+    assert problems(choosing(later), config=config, placeholders=True) == []
+    assert problems(choosing(later), config=config) != []
