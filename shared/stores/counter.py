@@ -260,10 +260,12 @@ class Counter:
         if outage == self._outage:
             return
         self._outage = outage
-        limit = self.limit
-        left = self._left(now)
-        window = (0, 0) if limit.window is None else (limit.window.limit, limit.window.limit - (left.window or 0))
-        quotas = [(quota.limit, quota.limit - rest) for quota, rest in zip(limit.quotas, left.quotas, strict=True)]
+        limit, state = self.limit, self._shards[self._home].state
+        # As it was when last seen: what has left the window since then, others may have used again.
+        used = state.ring.total() * len(self._shards) if state else 0
+        left = self._left(now).quotas
+        quotas = [(quota.limit, quota.limit - rest) for quota, rest in zip(limit.quotas, left, strict=True)]
+        window = (limit.window.limit, used) if limit.window else (0, 0)
         self._own.begin_outage(now, 1 / self._instance.max_instances, window, quotas)
 
     def _failed(self, error: StorageUnavailable | StorageRefused) -> None:
