@@ -44,11 +44,9 @@ class AuthenticationCertificate(Policy):
     def content(cls, element: Element, compiler: Compiler) -> dict[str, Any]:
         """The declared certificates; a literal id that is not among them is a problem."""
         compiler.expect_no_content(element)
-        id = element.get("certificate-id")
-        if id is not None and not id.lstrip().startswith("@"):
-            id = compiler.substitute(id, element, attribute="certificate-id")
-            if id not in compiler.gateway.certificates:
-                compiler.problem(element, f"no certificate {id}", attribute="certificate-id")
+        id = compiler.known(element, "certificate-id")
+        if id is not None and id not in compiler.gateway.certificates:
+            compiler.problem(element, f"no certificate {id}", attribute="certificate-id")
         return {"certificates": compiler.certificates}
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:

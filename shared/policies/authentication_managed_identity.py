@@ -8,19 +8,19 @@ from shared.context import Context
 from shared.errors import PolicyFailed
 from shared.message import GatewayResponse, Headers
 from shared.policies.expression import Expression
-from shared.policies.policy import Policy, Section
+from shared.policies.policy import Policy
 
 
 class AuthenticationManagedIdentity(Policy):
     """Sets `Authorization: Bearer`, or with `output-token-variable-name` the variable and no header.
 
     Without `client-id` it is the function app's own identity. Tokens are cached until shortly before they expire. When
-    none can be had the call fails with 500; with `ignore-error` it goes on, header and variable untouched.
+    none can be had the call fails with 500; with `ignore-error` it goes on, header and variable untouched. APIM's page
+    names inbound only, but documents in use get tokens for a variable in outbound, and APIM takes them.
     https://learn.microsoft.com/azure/api-management/authentication-managed-identity-policy
     """
 
     element: ClassVar[str] = "authentication-managed-identity"
-    sections: ClassVar[frozenset[Section]] = frozenset({"inbound"})
 
     resource: Expression[str]
     client_id: str | None = None

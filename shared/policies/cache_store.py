@@ -22,13 +22,12 @@ class CacheStore(Policy):
 
     Only status 200, or any with `cache-response="true"`. A body that is still a stream is kept as it passes on its way
     to the caller, once it has come to its end. Never kept: server-sent events, bodies over 1 MiB, responses that set a
-    cookie.
+    cookie. APIM's page allows one per section; documents in use have one in each branch of a choose, and so it is here.
     https://learn.microsoft.com/azure/api-management/cache-store-policy
     """
 
     element: ClassVar[str] = "cache-store"
     sections: ClassVar[frozenset[Section]] = frozenset({"outbound"})
-    once: ClassVar[bool] = True
 
     duration: Expression[int]
     cache_response: Expression[bool] = Field(default_factory=lambda: Expression(False))

@@ -30,8 +30,8 @@ class Compiler:
     """Compiles documents of one configuration. Problems are collected, never raised: look at `problems` at the end.
 
     What a policy's `content` may ask for: `statements` (nested policies), `value` (text that may be an expression),
-    `model` (a child element as a Markup), `part` (a child element that is a policy), `problem`, the configuration in
-    `gateway`, the `certificates` and `schemas` it declares, and whether named values are only `placeholders`.
+    `model` (a child element as a Markup), `part` (a child element that is a policy), `known` (an attribute that can be
+    checked at load), `problem`, the configuration in `gateway`, the `certificates` and `schemas` it declares.
     """
 
     def __init__(
@@ -44,13 +44,11 @@ class Compiler:
         *,
         certificates: "Mapping[str, ClientCertificate] | None" = None,
         schemas: Mapping[str, Any] | None = None,
-        placeholders: bool = False,
     ) -> None:
         """`refused` maps elements that exist in APIM but not here to the reason; `fragments` ids to (file, text)."""
         self.gateway = gateway
         self.certificates = certificates or {}
         self.schemas = schemas or {}
-        self.placeholders = placeholders
         self.named_values = named_values
         self.problems: list[Problem] = []
         self._policies = policies
@@ -165,6 +163,15 @@ class Compiler:
         found = element.attribute(attribute) if attribute else None
         line = found.line if found is not None else element.line
         self.problems.append(Problem(self._file, line, element.path, message, severity))
+
+    def known(self, element: Element, attribute: str) -> str | None:
+        """An attribute's value with named values in place; None when there is none, it is an expression, or has a
+        named value that is known only where the gateway runs."""
+        text = element.get(attribute)
+        if text is None or self.named_values.is_open(text):
+            return None
+        text = self.named_values.substitute(text, lambda name: None)
+        return None if isinstance(split_value(text, 0), ExpressionText) else text
 
     def expect_no_content(self, element: Element) -> None:
         """Note child elements and text of a policy that has none."""

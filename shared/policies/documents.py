@@ -76,7 +76,6 @@ def compile_documents(loaded: Loaded, operations: Mapping[str, Sequence[Operatio
         fragments,
         certificates=loaded.certificates,
         schemas=loaded.schemas,
-        placeholders=loaded.placeholders,
     )
     documents = PolicyDocuments(compiler)
     declared: list[tuple[Scope, str, str | None, tuple[str | int, ...]]] = [("global", "", gateway.policy, ("policy",))]

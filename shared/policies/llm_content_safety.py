@@ -73,11 +73,9 @@ class LlmContentSafety(Policy):
                 found["output_type"] = output.output_type
             items = [compiler.model(item, Category) for item in compiler.children(child, "category")]
             found["categories"] = tuple(item for item in items if item is not None)
-        id = element.get("backend-id") or ""
-        if id and not id.lstrip().startswith("@") and not compiler.placeholders:
-            id = compiler.substitute(id, element, attribute="backend-id")
-            if id not in compiler.gateway.backends:
-                compiler.problem(element, f"no backend {id}", attribute="backend-id")
+        id = compiler.known(element, "backend-id")
+        if id is not None and id not in compiler.gateway.backends:
+            compiler.problem(element, f"no backend {id}", attribute="backend-id")
         return found
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:

@@ -14,7 +14,7 @@ from shared.policies.policy import Policy, Section
 
 class LlmSemanticCacheLookup(Policy):
     """Checked at load only; the engine follows. Until then a document with it loads with a warning, and every lookup is
-    a miss.
+    a miss. `cache-id` chooses among APIM's external caches; there is one cache here, so it makes no difference.
 
     https://learn.microsoft.com/azure/api-management/llm-semantic-cache-lookup-policy
     """
@@ -28,6 +28,7 @@ class LlmSemanticCacheLookup(Policy):
     embeddings_backend_auth: Literal["system-assigned"]
     ignore_system_messages: bool = False
     max_message_count: NonNegativeInt | None = None
+    cache_id: str | None = None
     vary_by: tuple[Expression[str], ...] = Field((), alias="(vary-by)")
 
     @classmethod
@@ -35,8 +36,8 @@ class LlmSemanticCacheLookup(Policy):
         """What partitions the cache, and whether the backend for embeddings is there."""
         compiler.problem(element, f"{element.name} is checked but not yet executed", severity="warning")
         compiler.expect_no_text(element)
-        id = compiler.substitute(element.get("embeddings-backend-id") or "", element)
-        if id and id not in compiler.gateway.backends and not compiler.placeholders:
+        id = compiler.known(element, "embeddings-backend-id")
+        if id is not None and id not in compiler.gateway.backends:
             compiler.problem(element, f"no backend {id}", attribute="embeddings-backend-id")
         children = compiler.children(element, "vary-by")
         for child in children:

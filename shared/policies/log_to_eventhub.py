@@ -39,9 +39,9 @@ class LogToEventhub(Policy):
     def content(cls, element: Element, compiler: Compiler) -> dict[str, Any]:
         """The message, and the logger the id names."""
         compiler.children(element)
-        id = compiler.substitute(element.get("logger-id") or "", element, attribute="logger-id")
-        logger = compiler.gateway.loggers.get(id)
-        if id and logger is None:
+        id = compiler.known(element, "logger-id")
+        logger = compiler.gateway.loggers.get(id) if id is not None else None
+        if id is not None and logger is None:
             compiler.problem(element, f"no logger {id} in gateway.yaml", attribute="logger-id")
         return {"message": compiler.value(element), "logger": logger}
 

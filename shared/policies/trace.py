@@ -32,16 +32,15 @@ class Trace(Policy):
 
     element: ClassVar[str] = "trace"
 
-    source: str
+    source: Expression[str]
     severity: Literal["verbose", "information", "error"] = "verbose"
     message: Expression[str] = Field(alias="(message)")
     metadata: tuple[Metadata, ...] = Field((), alias="(metadata)")
 
     @classmethod
     def content(cls, element: Element, compiler: Compiler) -> dict[str, Any]:
-        """One message, and metadata."""
-        compiler.expect_no_text(element)
-        messages: list[Expression[Any]] = []
+        """One message, and metadata. Text without `message` around it is one, as documents in use have it."""
+        messages: list[Expression[Any]] = [compiler.value(element)] if element.text().strip() else []
         metadata = []
         for child in compiler.children(element, "message", "metadata"):
             if child.name == "message":
@@ -64,7 +63,8 @@ class Trace(Policy):
             return None
         message = await self.message(ctx)
         metadata = {await item.name(ctx): await item.value(ctx) for item in self.metadata}
-        ctx.trace({"message": message, "metadata": metadata}, self.source, self.severity)
-        extra = {"source": self.source, "metadata": metadata, "request_id": str(ctx.request_id)}
-        log.log(level, "request %s: %s: %s %s", ctx.request_id, self.source, message, metadata or "", extra=extra)
+        source = await self.source(ctx)
+        ctx.trace({"message": message, "metadata": metadata}, source, self.severity)
+        extra = {"source": source, "metadata": metadata, "request_id": str(ctx.request_id)}
+        log.log(level, "request %s: %s: %s %s", ctx.request_id, source, message, metadata or "", extra=extra)
         return None

@@ -40,6 +40,12 @@ class Key(Markup):
             raise PolicyFailed(reason="SigningKeyInvalid", detail=str(error)) from error
 
 
+class OpenIdConfig(Markup):
+    """Where a provider tells its keys and its issuer."""
+
+    url: Expression[str]
+
+
 class ValidateJwt(TokenPolicy):
     """Checks signature, lifetime, audience, issuer and claims of the token in a header, a query parameter or a value.
 
@@ -58,7 +64,7 @@ class ValidateJwt(TokenPolicy):
     require_scheme: Expression[str] | None = None
     require_signed_tokens: Expression[bool] = Field(default_factory=lambda: Expression(True))
     clock_skew: Expression[int] = Field(default_factory=lambda: Expression(0))
-    providers: tuple[str, ...] = Field((), alias="(providers)")
+    providers: Texts = Field((), alias="(providers)")
     keys: tuple[Key, ...] = Field((), alias="(keys)")
     issuers: Texts = Field((), alias="(issuers)")
 
@@ -76,8 +82,9 @@ class ValidateJwt(TokenPolicy):
         for child in compiler.children(element, *CHILDREN):
             match child.name:
                 case "openid-config":
-                    url = compiler.attributes(child, "url").get("url")
-                    found["providers"] += (url,) if check_url(url, child, compiler) else ()
+                    check_url(child, compiler)
+                    config = compiler.model(child, OpenIdConfig)
+                    found["providers"] += (config.url,) if config is not None else ()
                 case "issuer-signing-keys":
                     compiler.attributes(child)
                     found["keys"] += tuple(_key(key, compiler) for key in compiler.children(child, "key"))
@@ -90,7 +97,7 @@ class ValidateJwt(TokenPolicy):
                 case _:
                     found["claims"] = read_claims(child, compiler)
         signed = (element.get("require-signed-tokens") or "true").strip().lower() == "true"
-        if signed and not found["providers"] and not found["keys"]:
+        if signed and not any(child.name in ("openid-config", "issuer-signing-keys") for child in element.elements()):
             compiler.problem(
                 element, "validate-jwt needs openid-config or issuer-signing-keys to check signatures with"
             )
@@ -104,7 +111,7 @@ class ValidateJwt(TokenPolicy):
     async def check(self, ctx: Context, token: Token) -> None:
         """Check the token with the keys there are."""
         keys = [await key.read(ctx) for key in self.keys]
-        keys += await provider_keys(ctx, self.providers, token)
+        keys += await provider_keys(ctx, [await url(ctx) for url in self.providers], token)
         rules = Rules(
             issuers=[await issuer(ctx) for issuer in self.issuers],
             require_expiration=await self.require_expiration_time(ctx),
@@ -114,15 +121,14 @@ class ValidateJwt(TokenPolicy):
         await self.verify(ctx, token, keys, rules)
 
 
-def check_url(url: str | None, element: Element, compiler: Compiler) -> bool:
-    """Whether an openid-config has a URL that can be asked; a warning where an eavesdropper could change the keys."""
-    if not url or not url.startswith(("https://", "http://")):
-        if not compiler.placeholders:
-            compiler.problem(element, "url must be the http(s) URL of an OpenID configuration", attribute="url")
-            return False
-    elif url.startswith("http://"):
+def check_url(element: Element, compiler: Compiler) -> None:
+    """Note an openid-config whose URL cannot be asked, and one whose keys an eavesdropper could replace."""
+    compiler.expect_no_content(element)
+    url = compiler.known(element, "url")
+    if url is not None and not url.startswith(("https://", "http://")):
+        compiler.problem(element, "url must be the http(s) URL of an OpenID configuration", attribute="url")
+    elif url is not None and url.startswith("http://"):
         compiler.problem(element, "keys over http can be replaced on the way: use https", severity="warning")
-    return bool(url)
 
 
 def symmetric_key(text: str) -> bytes:
@@ -147,21 +153,26 @@ def _key(element: Element, compiler: Compiler) -> Key | None:
         return None
     public = None
     if key.certificate_id is not None:
-        certificate = compiler.certificates.get(key.certificate_id)
-        if key.certificate_id not in compiler.gateway.certificates:
-            compiler.problem(element, f"no certificate {key.certificate_id}", attribute="certificate-id")
-        public = certificate.certificate.public_key() if certificate is not None else None
-        if public is None:
-            return None
+        public = _certificate_key(element, compiler)
     elif text is None:
         public = public_key({"kty": "RSA", "n": key.n, "e": key.e})
-        if public is None:
-            if not compiler.placeholders:
-                compiler.problem(element, "n and e must be an RSA modulus and exponent in base64url")
-            return None
-    elif text.compiled is None and not compiler.placeholders:
+        if public is None and not any(compiler.named_values.is_open(element.get(name) or "") for name in ("n", "e")):
+            compiler.problem(element, "n and e must be an RSA modulus and exponent in base64url")
+    elif text.compiled is None and not compiler.named_values.is_open(element.text()):
         try:
             symmetric_key(text.constant or "")
         except ValueError as error:
             compiler.problem(element, str(error))
+    if text is None and public is None:
+        return None
     return key.model_copy(update={"text": text, "public": public})
+
+
+def _certificate_key(element: Element, compiler: Compiler) -> Any:
+    id = compiler.known(element, "certificate-id")
+    if id is None:
+        return None
+    if id not in compiler.gateway.certificates:
+        compiler.problem(element, f"no certificate {id}", attribute="certificate-id")
+    certificate = compiler.certificates.get(id)
+    return certificate.certificate.public_key() if certificate is not None else None

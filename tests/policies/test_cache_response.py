@@ -164,7 +164,7 @@ def test_many_misses_at_once_are_all_answered() -> None:
 
 
 def test_what_is_wrong_is_told_at_load() -> None:
-    found = problems(document(inbound="<cache-lookup />", outbound=STORE + STORE))
+    found = problems(document(inbound="<cache-lookup />" + LOOKUP % ("", "")))
     assert any("attribute vary-by-developer is required" in problem for problem in found)
-    assert any("cache-store can be used only once in outbound" in problem for problem in found)
+    assert any("cache-lookup can be used only once in inbound" in problem for problem in found)
     assert "only in outbound" in problems(document(inbound=STORE))[0]

@@ -21,6 +21,13 @@ def test_the_message_is_a_log_record_with_its_properties(backend: Backend, caplo
     assert "Order GET" in record.getMessage()
 
 
+def test_text_without_a_message_element_is_the_message(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    xml = """<trace source="@(context.Api.Id)" severity="error">@("Plain " + context.Request.Method)</trace>"""
+    with policies(document(inbound=xml), backend.url) as gateway:
+        gateway.call()
+    assert "chat: Plain GET" in caplog.text
+
+
 def test_nobody_pays_for_what_nobody_reads(backend: Backend, caplog: pytest.LogCaptureFixture) -> None:
     failing = '<trace source="a" severity="verbose"><message>@((string)context.Variables["none"])</message></trace>'
     with caplog.at_level(logging.INFO, "gateway.trace"), policies(document(inbound=failing), backend.url) as gateway:

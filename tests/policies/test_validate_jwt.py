@@ -1,10 +1,12 @@
 """validate-jwt: which tokens pass, what callers and on-error learn of the others, and how keys are found."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,7 +15,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
-from tests.policies.running import Running, document, policies, problems
+from shared.management.check import check
+from tests.policies.running import Declared, Running, document, policies, problems
 from tests.support.authority import Authority
 from tests.support.backend import Backend
 from tests.support.openid import OpenIdProvider, rsa_key
@@ -247,6 +250,28 @@ def test_without_keys_the_gateway_cannot_decide(backend: Backend) -> None:
 def test_mistakes_are_told_at_load(xml: str, message: str) -> None:
     found = problems(document(inbound=xml))
     assert len(found) == 1 and message in found[0]
+
+
+def test_the_url_of_a_provider_may_be_computed(backend: Backend) -> None:
+    with OpenIdProvider() as provider:
+        url = f"""url='@($"{provider.url}/.well-known/{{context.Variables["name"]}}")'"""
+        xml = '<set-variable name="name" value="openid-configuration" />'
+        xml += f'<validate-jwt header-name="Authorization"><openid-config {url} /></validate-jwt>'
+        with policies(document(inbound=xml), backend.url) as gateway:
+            assert gateway.call(headers=bearer(provider.token())).status_code == 200
+            assert gateway.call(headers=bearer(provider.token(iss="https://other"))).status_code == 401
+
+
+def test_values_known_only_where_the_gateway_runs_are_not_judged_elsewhere(tmp_path: Path) -> None:
+    xml = """<validate-jwt header-name="Authorization"><openid-config url="{{later}}" /><issuer-signing-keys>
+        <key>{{later}}</key><key n="{{later}}" e="{{later}}" /><key certificate-id="{{later}}" />
+        </issuer-signing-keys></validate-jwt>
+        <authentication-certificate certificate-id="{{later}}" />
+        <log-to-eventhub logger-id="{{later}}">a</log-to-eventhub>"""
+    config = """named_values: { later: { env: NOT_HERE } }
+certificates: { mine: { value: "{{later}}" } }"""
+    file = Declared(config=config).write(tmp_path, document(inbound=xml), "http://127.0.0.1:9")
+    assert asyncio.run(check(file, {}, placeholders=True)) == []
 
 
 def test_it_stands_in_inbound_only() -> None:
