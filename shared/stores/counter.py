@@ -416,8 +416,9 @@ class Counter:
             if use.start < self._periods[i]:
                 use.start, use.used = self._periods[i], 0
             use.used = max(0, use.used + shard.owed[i])
+        oldest = self._buckets.oldest(now)
+        self._own.forget_before(oldest)
         if self._windowed:
-            oldest = self._buckets.oldest(now)
             shard.forget_before(oldest)
             draft.ring.trim(oldest)
             for bucket, owed in shard.pending.items():
@@ -522,6 +523,11 @@ class Counter:
         return self._task is None and not self._leases.leases and all(shard.clean() for shard in self._shards)
 
     # ------------------------------------------------------------------ telling
+
+    @property
+    def remembered(self) -> int:
+        """How many buckets are remembered, over all that remembers any: bounded, however long the counter lives."""
+        return self._own.remembered + sum(len(shard.pending) for shard in self._shards)
 
     @property
     def leased(self) -> int:

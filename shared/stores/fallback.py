@@ -32,11 +32,19 @@ class OwnUse:
         """Forget what was used in the period that ended."""
         self._total = 0
 
-    def in_window(self, now: float) -> int:
-        """Return what was admitted in the window that ends now."""
-        oldest = self._buckets.oldest(now)
+    @property
+    def remembered(self) -> int:
+        """How many buckets are remembered."""
+        return len(self._amounts)
+
+    def forget_before(self, oldest: int) -> None:
+        """Drop buckets that count no longer; needed now and then, or a busy counter would remember every second."""
         for bucket in [bucket for bucket in self._amounts if bucket < oldest]:
             del self._amounts[bucket]
+
+    def in_window(self, now: float) -> int:
+        """Return what was admitted in the window that ends now."""
+        self.forget_before(self._buckets.oldest(now))
         return sum(self._amounts.values())
 
     def begin_outage(

@@ -358,6 +358,15 @@ async def test_counter_pushed_out_of_memory_gives_back(fleet: Fleet) -> None:
 
 
 @in_virtual_time
+async def test_busy_counter_stays_small(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    for _ in range(2000):
+        await limiter.admit("k", PER_MINUTE, 5)
+        await asyncio.sleep(1)
+    assert limiter.counter("k", PER_MINUTE).remembered < 200
+
+
+@in_virtual_time
 async def test_caller_that_goes_away_leaves_the_count_right(fleet: Fleet) -> None:
     limiter = fleet.instance()
     asking = asyncio.create_task(limiter.admit("k", PER_MINUTE, 100))
