@@ -12,9 +12,9 @@ from pathlib import Path
 
 from shared.settings import SettingsError, from_environment, is_local
 
-
 # Commands with a file of their own: imported when asked for, so that serving starts without them.
 MANAGEMENT = {
+    "backends": "shared.management.commands.backends",
     "debug-token": "shared.management.commands.debug_token",
     "import": "shared.management.commands.import_api",
     "subscriptions": "shared.management.commands.subscriptions",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from starlette.requests import Request
@@ -13,6 +14,8 @@ from starlette.responses import Response
 
 from shared.backends.auth.managed_identity import AzureIdentity, IdentityTokens
 from shared.backends.backends import Backends
+from shared.backends.health import Fleet
+from shared.backends.sharing import Sharing
 from shared.backends.transport import Transport
 from shared.config.key_vault import KeyVault
 from shared.config.loader import Loaded, load
@@ -25,9 +28,12 @@ from shared.gateway.outside import Outside
 from shared.gateway.stored_keys import StoredKeys
 from shared.gateway.subscription_keys import SubscriptionKeys, declared_keys
 from shared.gateway.tracing import DebugTokens, Tracing
+from shared.management.backends import BackendsView
 from shared.management.server import MANAGEMENT, manage
 from shared.settings import Settings, SettingsError
 from shared.stores.account import Account
+from shared.stores.breaker_state import TABLE as BREAKERS
+from shared.stores.breaker_state import BreakerStore
 from shared.stores.clock import StorageClock
 from shared.stores.protocols import StoreError
 from shared.stores.subscriptions import TABLE as SUBSCRIPTIONS
@@ -64,6 +70,8 @@ class App:
         self.services = Services(self.tokens, deployment=deployment)
         self.outside = Outside(settings, self.services, self.transport, self.account)
         self.limiting = Limiting(settings, self.services, self.account, clock)
+        self.fleet = Fleet()
+        self.sharing = self._sharing()
         traces = TableTraces(self.account.tables.table(TRACES), self.services.clock) if self.account else MemoryTraces()
         self.tracing = Tracing(DebugTokens(settings.key_hash_secret), traces, open_to_all=local)
         self.gateway = Gateway(self.services, self.tracing, client_ip_header=settings.client_ip_header)
@@ -78,7 +86,9 @@ class App:
         if self.services.monotonic() >= self._look_again:
             await self._refresh()
         if request.scope["path"].startswith(MANAGEMENT):
-            return await manage(request, self.tracing)
+            serving = self.gateway.serving
+            declared = serving.catalog.gateway.backends if serving is not None else {}
+            return await manage(request, self.tracing, BackendsView(declared, self.fleet, self.services))
         return await self.gateway.handle(request)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -121,6 +131,8 @@ class App:
     async def aclose(self) -> None:
         """Close connections and credentials."""
         await self.outside.aclose()
+        if self.sharing is not None:
+            await self.sharing.aclose()
         await self.limiting.aclose()
         await self.transport.aclose()
         await self.identity.aclose()
@@ -128,6 +140,15 @@ class App:
             await self.stored_keys.close()
         if self.account is not None:
             await self.account.close()
+
+    def _sharing(self) -> Sharing | None:
+        if self.account is None:
+            return None
+        store = BreakerStore(self.account.tables.table(BREAKERS, deadline=2.0))
+        services = self.services
+        sharing = Sharing(store, self.fleet, token_hex(4), clock=services.clock, monotonic=services.monotonic)
+        self.fleet.on_change.append(sharing.tell)
+        return sharing
 
     def _use(self, loaded: Loaded, catalog: Catalog) -> None:
         digest = KeyDigest(self.settings.key_hash_secret)
@@ -138,7 +159,8 @@ class App:
         certificates: dict[str, object] = {id: one.certificate for id, one in loaded.certificates.items()}
         self.services.deployment = replace(self.services.deployment, certificates=certificates)
         keys = SubscriptionKeys(digest, declared, self.stored_keys)
-        self.gateway.serving = Serving(catalog, Backends(catalog.targets, self.transport), keys)
+        backends = Backends(catalog.gateway.backends, catalog.targets, self.transport, self.fleet, self.sharing)
+        self.gateway.serving = Serving(catalog, backends, keys)
 
     async def _refresh(self) -> None:
         """Load the configuration when there is none or its files have changed. One request at a time does it; the

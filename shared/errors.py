@@ -6,6 +6,7 @@ GatewayError                 has a status and a message for the caller
 │   ├── AccessDenied         401, with the challenge APIM sends
 │   └── RequestTooLarge      413
 ├── BackendError             502 / 504: no answer, or not to its end
+│   └── BackendUnavailable   503: not asked, its circuit breaker is open or no member of the pool is left
 ├── PolicyFailed             500: a policy or an expression failed
 └── Unavailable              503: the gateway cannot decide now (no configuration, key store out of reach)
 ConfigError                  everything wrong with a configuration, at once
@@ -22,8 +23,10 @@ class GatewayError(Exception):
     `status` is the HTTP status, `message` the text a caller may see, `source` and `reason` are APIM's
     (Error handling in API Management policies). `detail` is for operators only and never leaves in a response.
     `answer` is the text of the default error body where APIM sends another one than it gives `LastError.Message`.
+    `status_reason` is what policies find in `context.Response.StatusReason`.
     """
 
+    status_reason = ""
     status = 500
     source = "gateway"
     reason = "InternalError"
@@ -132,6 +135,24 @@ class BackendError(GatewayError):
     def timeout(cls, message: str, *, detail: str = "") -> "BackendError":
         """The backend took longer than the time it has."""
         return cls(message, status=504, reason="Timeout", detail=detail)
+
+
+class BackendUnavailable(BackendError):
+    """The backend is not asked at the moment: its circuit breaker is open, or no member of the pool is available.
+
+    The words of the status reason are APIM's: public policies look for "Backend pool" and "is temporarily unavailable"
+    in it and stop their retry. Callers are not told names.
+    """
+
+    def __init__(self, what: str, reason: str, status: int, retry_after: int) -> None:
+        self.status_reason = f"{what} is temporarily unavailable"
+        super().__init__(
+            f"{self.status_reason}.",
+            status=status,
+            reason=reason,
+            headers=[("retry-after", str(retry_after))],
+            answer="The backend is temporarily unavailable.",
+        )
 
 
 class PolicyFailed(GatewayError):

@@ -13,7 +13,12 @@ ROOMS = (
 # Rooms that do no I/O and read no clock: they may not import what does.
 PURE = (
     "config/models",
+    "config/declared",
+    "config/backends",
     "config/openapi",
+    "backends/pool.py",
+    "backends/circuit_breaker",
+    "backends/load_signals",
     "llm/",
     "expressions/",
     "gateway/match",

@@ -1,10 +1,12 @@
 """One attempt at a backend: a fresh request built from the caller's, authenticated, sent; the answer as it comes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 
 from shared.backends.client_tls import ClientTls
+from shared.backends.health import Flight
+from shared.backends.model_name import Renamed
 from shared.backends.redirects import MOST, redirected
 from shared.backends.target import Target
 from shared.backends.transport import Content, Transport, build_request
@@ -18,6 +20,9 @@ from shared.message import (
     without_query_parameters,
 )
 
+# What a caller's header says of the bytes of its body.
+OF_THESE_BYTES = frozenset({b"content-md5", b"content-digest", b"repr-digest", b"digest"})
+
 
 async def forward(
     ctx: Context,
@@ -27,33 +32,64 @@ async def forward(
     header_timeout: float | None = None,
     continue_timeout: float | None = None,
     follow_redirects: bool = False,
+    named: Renamed | None = None,
+    flight: Flight | None = None,
 ) -> GatewayResponse:
     """Send `ctx.request` to `target` and return its answer with the body unread.
 
     `header_timeout` (seconds) shortens the backend's own limit, never lengthens it past what the platform allows; with
     `continue_timeout` a body waits so long for the backend's "100 Continue". `follow_redirects` as `redirects` says.
+    `named` has path and body for a backend that knows the model by another name. `flight` is told how it goes.
     BackendError when no answer comes: 502 for the connection, 504 for time. The request itself is left as it was.
     """
-    request = await build(ctx, target, header_timeout, continue_timeout)
-    ctx.backend = target.info
     try:
+        request = await build(ctx, target, header_timeout, continue_timeout, named)
+        ctx.backend = target.info
         response = await transport.handle_async_request(request)
         if follow_redirects:
             response = await _follow(ctx, transport, request, response)
     except httpx.TransportError as error:
-        raise as_backend_error(error, target.info.id) from error
+        failure = as_backend_error(error, target.info.id)
+        if flight is not None:
+            _tell(ctx, flight, failure, error)
+            flight.ended()
+        raise failure from error
+    except BaseException:
+        if flight is not None:
+            flight.ended()
+        raise
     headers = Headers(end_to_end([(name.lower(), value) for name, value in response.headers.raw]))
     reason = response.extensions.get("reason_phrase", b"").decode("latin-1")
     stream = response.stream
+    whole = isinstance(stream, Content)
+    if flight is not None:
+        services = ctx.services
+        flight.answered(response.status_code, headers.raw, services.monotonic(), services.clock(), streams=not whole)
+        if whole:
+            flight.ended()
     if isinstance(stream, Content) and "content-encoding" not in headers:
         return GatewayResponse(response.status_code, headers, stream.content, status_reason=reason)
     return GatewayResponse(
         response.status_code,
         headers,
         status_reason=reason,
-        stream=_body(response, target.info.id),
-        close=response.aclose,
+        stream=_body(ctx, response, target.info.id, flight),
+        close=response.aclose if flight is None or whole else _closing(flight, response.aclose),
     )
+
+
+def _tell(ctx: Context, flight: Flight, failure: BackendError, error: httpx.TransportError) -> None:
+    """A call failed, unless it is the caller's doing: a request that cannot be sent, an upload that comes slowly."""
+    if not isinstance(error, httpx.LocalProtocolError) and (ctx.request.replayable or failure.reason != "Timeout"):
+        flight.failed(failure.reason, ctx.services.monotonic(), ctx.services.clock())
+
+
+def _closing(flight: Flight, close: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    async def closed() -> None:
+        flight.ended()
+        await close()
+
+    return closed
 
 
 async def _follow(
@@ -75,28 +111,39 @@ async def _follow(
 
 
 async def build(
-    ctx: Context, target: Target, header_timeout: float | None, continue_timeout: float | None = None
+    ctx: Context,
+    target: Target,
+    header_timeout: float | None,
+    continue_timeout: float | None = None,
+    named: Renamed | None = None,
 ) -> httpx.Request:
     """The request of one attempt: the caller's, less what no backend may see, plus what this backend must be shown."""
     request = ctx.request
     withheld = {id(pair) for pair in ctx.withheld}
     replaced = target.replaced_headers
     headers: RawHeaders = [pair for pair in request.headers.raw if pair[0] not in replaced and id(pair) not in withheld]
-    content: bytes | AsyncIterator[bytes] | None = request.body
+    body = request.body
+    if named is not None and named.body is not None:
+        body = named.body
+        headers = [pair for pair in headers if pair[0] not in OF_THESE_BYTES]
+    content: bytes | AsyncIterator[bytes] | None = body
     if content is None and request.stream is not None:
         content = request.send_stream()
     else:
         headers = [pair for pair in headers if pair[0] != b"content-length"]
-        if content or request.method in ("POST", "PUT", "PATCH"):
-            headers.append((b"content-length", b"%d" % len(request.body or b"")))
+        if body or request.method in ("POST", "PUT", "PATCH"):
+            headers.append((b"content-length", b"%d" % len(body or b"")))
     headers += target.headers
     if target.identity is not None:
         token = await ctx.services.tokens.token(target.identity.resource, target.identity.client_id)
         headers.append((b"authorization", b"Bearer " + token.encode()))
-    path = target.base_path + request.url.path + _query(request.url.query_text, target)
+    path = (
+        target.base_path + (request.url.path if named is None else named.path) + _query(request.url.query_text, target)
+    )
     timeout = target.timeouts
     if header_timeout is not None and header_timeout < timeout["headers"]:
         timeout = {**timeout, "headers": header_timeout}
+        timeout["connect"] = timeout["pool"] = min(timeout["connect"], header_timeout)
     if continue_timeout is not None and content:
         timeout = {**timeout, "continue": continue_timeout}
         headers = [pair for pair in headers if pair[0] != b"expect"] + [(b"expect", b"100-continue")]
@@ -126,15 +173,22 @@ def _query(query: str, target: Target) -> str:
     return f"?{query}" if query else ""
 
 
-async def _body(response: httpx.Response, backend: str) -> AsyncIterator[bytes]:
+async def _body(ctx: Context, response: httpx.Response, backend: str, flight: Flight | None) -> AsyncIterator[bytes]:
     stream = response.stream
     assert isinstance(stream, httpx.AsyncByteStream)
     try:
         async for chunk in stream:
+            if flight is not None and flight.waits_for_body:
+                flight.first_byte(ctx.services.monotonic())
             yield chunk
     except httpx.TransportError as error:
-        raise as_backend_error(error, backend) from error
+        failure = as_backend_error(error, backend)
+        if flight is not None:
+            _tell(ctx, flight, failure, error)
+        raise failure from error
     finally:
+        if flight is not None:
+            flight.ended()
         await response.aclose()
 
 

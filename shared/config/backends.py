@@ -98,7 +98,7 @@ class FailureCondition(Declared):
     status_code_ranges: tuple[StatusCodeRange, ...] = Field((), description="Answers that are failures.")
     error_reasons: tuple[str, ...] = Field(
         (),
-        description="Calls without an answer that are failures, by LastError.Reason: Timeout, BackendConnectionFailure; "
+        description="Calls without an answer that are failures, by reason: Timeout, BackendConnectionFailure; "
         "or Server errors: both of them, and statuses 500 to 599.",
     )
 

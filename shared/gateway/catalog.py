@@ -57,6 +57,8 @@ def compile_catalog(loaded: Loaded) -> Catalog:
     documents = compile_documents(loaded, {route.api.id: route.operations.targets for _, route in routes})
     targets = {}
     for id, backend in gateway.backends.items():
+        if backend.pool is not None:
+            continue
         try:
             targets[id] = compile_backend(id, backend, folder)
         except (OSError, ValueError) as error:

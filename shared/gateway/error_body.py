@@ -54,7 +54,7 @@ def error_response(ctx: Context, error: GatewayError) -> GatewayResponse:
     headers = Headers([(b"content-type", b"application/json")])
     for name, value in error.headers:
         headers.add(name, value)
-    return GatewayResponse(error.status, headers, body.encode())
+    return GatewayResponse(error.status, headers, body.encode(), status_reason=error.status_reason)
 
 
 def error_event(ctx: Context, error: GatewayError) -> bytes:

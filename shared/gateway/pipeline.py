@@ -2,6 +2,7 @@
 
 import logging
 
+from shared.backends.not_asked import NotAsked
 from shared.context import Context
 from shared.errors import ClientGone, GatewayError
 from shared.gateway.error_body import error_response
@@ -22,6 +23,8 @@ async def run_pipeline(ctx: Context, sections: Sections) -> GatewayResponse:
         ):
             ctx.section = name
             ended = await run(statements, ctx)
+            if name == "backend" and isinstance(ctx.response, NotAsked) and ended is None:
+                raise ctx.response.error
             if ended is not None:
                 await replace_response(ctx, ended)
                 if isinstance(ended, Shortcut):

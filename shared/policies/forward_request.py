@@ -4,11 +4,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from shared.backends.not_asked import NotAsked
 from shared.context import Context
 from shared.errors import BackendError
 from shared.message import GatewayResponse
 from shared.policies.expression import Expression
 from shared.policies.policy import Policy, Section
+from shared.policies.run import locate
 
 Wait = Annotated[int, Field(ge=0)]
 
@@ -26,6 +28,9 @@ class ForwardRequest(Policy):
     `follow-redirects` follows up to ten, and never shows credentials to another origin.
     `buffer-request-body` keeps a large body in memory, so that retry can send it again; a small one always is.
     `buffer-response` makes no difference: a response stays a stream unless a policy reads it.
+    At a backend pool this is one attempt, or with the pool's `failover` one at each member until one answers well;
+    `timeout` is then for all of them. Where no backend is asked (no member is available, a circuit breaker is open) the
+    response is a 503 for the policies after it, and an error at the end of the section.
     `fail-on-error-status-code` makes 400 to 599 an error; the response is then the default one with that status.
     https://learn.microsoft.com/azure/api-management/forward-request-policy
     """
@@ -62,8 +67,10 @@ class ForwardRequest(Policy):
             continue_timeout=await self.continue_timeout(ctx) if self.continue_timeout is not None else None,
             follow_redirects=await self.follow_redirects(ctx),
         )
+        if isinstance(response, NotAsked):
+            locate(response.error, self.place)
         if 400 <= response.status_code <= 599 and await self.fail_on_error_status_code(ctx):
-            raise _failed(response)
+            raise response.error if isinstance(response, NotAsked) else _failed(response)
         return None
 
     async def _wait(self, ctx: Context) -> float | None:

@@ -1,0 +1,101 @@
+"""`python -m shared backends status`: what all instances have told storage about the backends' circuit breakers."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from shared.backends.auth.managed_identity import AzureIdentity
+from shared.config.loader import load
+from shared.management.backends import shared_state
+from shared.settings import Settings, SettingsError, from_environment, is_local
+from shared.stores.account import Account
+from shared.stores.breaker_state import TABLE, BreakerStore
+from shared.stores.protocols import StoreError
+
+OK, USAGE, NO_STORAGE = 0, 2, 3
+
+EPILOG = """The view of one instance (calls in flight, announced limits, recent errors): GET /_management/backends with
+a token of `python -m shared debug-token` as Apim-Debug-Authorization.
+exit status: 0 done, 2 wrong settings or configuration, 3 storage is not set up or does not answer"""
+
+
+class CommandFailed(Exception):
+    """Ends the command with one line on stderr and an exit status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def add_arguments(subparsers: Any) -> None:
+    """Add `backends` with its verb to the subparsers of an argparse parser."""
+    parser = subparsers.add_parser("backends", help="show the state of backends and pools", epilog=EPILOG)
+    parser.set_defaults(run=run)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    status = verbs.add_parser("status", help="which circuit breakers are open, and until when", epilog=EPILOG)
+    status.add_argument("--config", metavar="FILE", help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)")
+    status.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the state; returns the exit status. Errors are one line on stderr."""
+    logging.getLogger("azure").setLevel(logging.ERROR)  # each credential it tries in vain would add its own warning
+    try:
+        settings = from_environment(base=Path.cwd(), local=is_local(os.environ))
+        if arguments.config is not None:
+            settings = replace(settings, config=Path(arguments.config).resolve())
+        state = asyncio.run(_state(settings))
+    except CommandFailed as failure:
+        message, status = str(failure), failure.status
+    except SettingsError as error:
+        message, status = str(error), USAGE
+    except StoreError as error:
+        message, status = f"storage does not answer: {error}", NO_STORAGE
+    else:
+        print(json.dumps(state, indent=2) if arguments.json else _table(state))
+        return OK
+    print(f"backends status: {message}", file=sys.stderr)
+    return status
+
+
+async def _state(settings: Settings) -> dict[str, Any]:
+    loaded = await load(settings.config, settings.environment, _no_secret, placeholders=True)
+    if loaded.gateway is None:
+        first = loaded.problems[0] if loaded.problems else "no reason given"
+        raise CommandFailed(USAGE, f"the configuration cannot be used: {first}")
+    identity = AzureIdentity(settings.identity_client_id, local=is_local(settings.environment))
+    account = Account.of(settings, identity.credential)
+    if account is None:
+        raise CommandFailed(
+            NO_STORAGE,
+            "no storage is set up: set GATEWAY_TABLES_CONNECTION_STRING or GATEWAY_TABLES_ENDPOINT to the gateway's",
+        )
+    try:
+        changes = await BreakerStore(account.tables.table(TABLE)).read()
+    finally:
+        await account.close()
+        await identity.aclose()
+    return shared_state(loaded.gateway.backends, changes, datetime.now(UTC))
+
+
+async def _no_secret(identifier: str) -> str:
+    raise LookupError(f"{identifier} is not looked up here")
+
+
+def _table(state: dict[str, Any]) -> str:
+    columns = ("backend", "state", "open until", "trouble", "pools")
+    rows = [columns]
+    for backend in state["backends"]:
+        pools = [pool["id"] for pool in state["pools"] if any(one["id"] == backend["id"] for one in pool["members"])]
+        told = {"none": "no breaker"}.get(backend["state"], backend["state"])
+        cells = (told, backend.get("open_until") or "-", backend.get("trouble") or "-", ", ".join(pools) or "-")
+        rows.append((backend["id"], *cells))
+    widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
