@@ -207,8 +207,8 @@ def _link(c: "Compiler", code: Code, links: list[Link], at: int) -> tuple[Code, 
 
 def note_mention(c: "Compiler", code: Code, name: str) -> None:
     """Remember which message's body an expression speaks of."""
-    if name == "Body" and code.type is not None and code.type.name in ("IRequest", "IResponse"):
-        c.mentions.add(code.type.name)
+    if name == "Body" and code.type is not None and code.type.name in ("IRequest", "IResponse", "IResponse?"):
+        c.mentions.add(code.type.name.rstrip("?"))
     elif name == "Body":
         c.mentions.update(("IRequest", "IResponse"))
 

@@ -16,6 +16,7 @@ from shared.expressions.json_reading import convert
 from shared.expressions.linq import ENUMERABLE
 from shared.expressions.lists import NetDictionary, NetList
 from shared.expressions.message_members import (
+    CURRENT_RESPONSE,
     FOUNDRY,
     HEADERS,
     PRIVATE_ENDPOINT,
@@ -284,7 +285,7 @@ CONTEXT = NetType(
     "IProxyRequestContext",
     aliases=("IContext",),
     properties=returning("IRequest", Request=attribute("request"))
-    | returning("IResponse", Response=attribute("response"))
+    | returning("IResponse?", Response=attribute("response"))
     | returning("Variables", Variables=attribute("variables"))
     | returning("IApi", Api=attribute("api"))
     | returning("IOperation", Operation=attribute("operation"))
@@ -306,6 +307,7 @@ CONTEXT_TYPES = (
     CONTEXT,
     REQUEST,
     RESPONSE,
+    CURRENT_RESPONSE,
     URL,
     FOUNDRY,
     PRIVATE_ENDPOINT,

@@ -12,6 +12,7 @@ from shared.expressions.linq import ENUMERABLE
 from shared.expressions.lists import NetArray, NetList, Pair
 from shared.expressions.nettypes import NetType, returning
 from shared.expressions.uris import NetUri
+from shared.message import Headers as Fields
 
 
 def attribute(name: str) -> Callable[[Any], Any]:
@@ -195,4 +196,15 @@ RESPONSE = NetType(
     | returning("Headers", Headers=lambda response: Headers(response.headers))
     | returning("IMessageBody", Body=MessageBody),
     check=lambda value: hasattr(value, "status_code"),
+)
+
+
+# `context.Response` while there is no response yet: it equals null, and yet its members can be read, since documents in
+# use ask for its status in the first round of a retry. Null responses from elsewhere have no members, as in C#.
+CURRENT_RESPONSE = NetType(
+    "IResponse?",
+    properties=returning("int", StatusCode=lambda maybe: 0 if maybe is None else maybe.status_code)
+    | returning("string", StatusReason=lambda maybe: None if maybe is None else maybe.status_reason)
+    | returning("Headers", Headers=lambda maybe: Headers(Fields() if maybe is None else maybe.headers))
+    | returning("IMessageBody", Body=lambda maybe: None if maybe is None else MessageBody(maybe)),
 )

@@ -127,3 +127,22 @@ def test_traces_come_in_order_with_source_and_severity() -> None:
     ctx = context()
     evaluate('{ context.Trace("a"); context.Trace("b " + 1); return null; }', ctx)
     assert ctx.traces == [("a",), ("b 1",)]
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("context.Response == null", True),
+        ("context.Response.StatusCode == 429 || context.Response.StatusCode >= 500", False),
+        ('context.Response.Headers.GetValueOrDefault("Retry-After", "none")', "none"),
+        ("{ var response = context.Response; return response.StatusCode; }", 0),
+        ("context.Response?.StatusCode ?? -1", -1),
+        ("context.Response.Body == null", True),
+    ],
+)
+def test_before_there_is_a_response_it_is_null_and_its_status_is_0(text: str, result: object) -> None:
+    ctx = context()
+    ctx.response = None
+    assert evaluate(text, ctx) == result
+    with pytest.raises(ExpressionFailed, match="NullReferenceException"):
+        evaluate("((IResponse)context.Response).StatusCode", ctx)
