@@ -1,0 +1,231 @@
+"""A whole API Management service comes over from an APIOps artifact folder: policies as they are, secrets never."""
+
+import asyncio
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx
+from ruamel.yaml import YAML
+
+from shared.app import App
+from shared.management.check import check
+from shared.settings import from_environment
+from tests.management.importing import run_import, texts
+from tests.support.backend import Backend, Script
+from tests.support.serve import serving
+
+ARTIFACTS = Path(__file__).parents[1] / "recordings" / "apim"
+SETTINGS = {"SIGNING_KEY": "s1gn", "CHAT_WEST_API_KEY": "west", "EAST_KEY": "east", "ALPHA_PRIMARY": "alpha-key"}
+
+SUBSCRIPTION = """
+subscriptions:
+  alpha: {display_name: Alpha, scope: "product:teams", keys: {primary: "{{alpha}}"}}
+"""
+
+LEFT_OUT = {
+    "client certificate of backend chat-west": "certificates are not in the artifacts",
+    "API chat, revision 1": "only the current revision is imported",
+    "API legacy": "APIs of type soap are not served here",
+    "API reports": "policies/apis/reports/policy.xml:10 outbound/xsl-transform: ",
+    "policy of operation forgotten of API orders-v2": "the specification has no such operation",
+    "authentication settings of API orders-v2": "they only serve the developer portal",
+    "logger insights": "telemetry is set up by the gateway's own settings",
+    "named value Logger-Credentials--63f2": "it is a secret that nothing imported uses",
+    "identity of named value east-key": "Key Vault is read with the gateway's own identity",
+    "tags internal": "nothing here reads tags",
+    "subscription reporting": "api reports is not imported",
+}
+
+
+def read(folder: Path) -> Any:
+    return YAML(typ="safe").load((folder / "gateway.yaml").read_text())
+
+
+async def test_what_runs_is_imported_and_the_rest_is_told(tmp_path: Path, capsys: Any) -> None:
+    assert await run_import(tmp_path, "apim", str(ARTIFACTS), "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    left_out = {one["what"]: one["why"] for one in report["left_out"]}
+    assert left_out.keys() == LEFT_OUT.keys()
+    for what, why in LEFT_OUT.items():
+        assert left_out[what].startswith(why), what
+    assert [one["name"] for one in report["settings"]] == ["SIGNING_KEY", "CHAT_WEST_API_KEY"]
+    assert (
+        "python -m shared subscriptions create alpha --scope product:teams --name 'Team Alpha' "
+        "--primary-key-env ALPHA_PRIMARY --secondary-key-env ALPHA_SECONDARY"
+    ) in report["notes"]
+    assert await check(tmp_path / "gateway.yaml", SETTINGS, placeholders=False) == []
+    found = read(tmp_path)
+    assert found["apis"].keys() == {"chat", "orders-v2"}
+    assert found["apis"]["chat"] == {
+        "display_name": "Chat",
+        "description": "Chat models for all teams.",
+        "path": "ai/openai",
+        "kind": "azure-openai",
+        "subscription_key": {"header": "api-key", "query": "subscription-key"},
+        "forward_caller_credentials": True,
+        "revision": "2",
+        "openapi": "apis/chat.openapi.json",
+        "products": ["teams"],
+        "policy": "policies/apis/chat/policy.xml",
+        "operations": [
+            {
+                "id": "ChatCompletions_Create",
+                "display_name": "Creates a completion for the chat message",
+                "method": "POST",
+                "url_template": "/deployments/{deployment-id}/chat/completions?api-version={api-version}",
+                "genai": "chat",
+                "policy": "policies/apis/chat/operations/ChatCompletions_Create/policy.xml",
+            }
+        ],
+    }
+    assert found["apis"]["orders-v2"]["path"] == "orders/v2"
+    assert found["apis"]["orders-v2"]["backend"] == "orders-v2-endpoint"
+    assert found["backends"]["chat-pool"] == {
+        "description": "Both regions",
+        "pool": {"services": [{"id": "chat-east", "priority": 1, "weight": 3}, {"id": "chat-west", "priority": 2}]},
+    }
+    (rule,) = found["backends"]["chat-east"]["circuit_breaker"]["rules"]
+    assert rule["failure_condition"]["status_code_ranges"] == [{"min": 429, "max": 429}]
+    assert (rule["trip_duration"], rule["accept_retry_after"]) == ("PT1M", True)
+    assert found["products"]["teams"]["subscription_limit"] == 5
+    assert found["named_values"]["east-key"] == {"key_vault": "https://contoso.vault.azure.net/secrets/east-key"}
+
+
+async def test_policy_documents_come_byte_for_byte(tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(ARTIFACTS, artifacts)
+    (artifacts / "policy.xml").write_bytes(b"\xef\xbb\xbf" + (ARTIFACTS / "policy.xml").read_bytes())
+    orders = artifacts / "apis/orders-v2/operations/get-item/policy.xml"
+    orders.write_bytes(orders.read_bytes().replace(b"\n", b"\r\n"))
+    out = tmp_path / "out"
+    out.mkdir()
+    for _ in range(2):
+        assert await run_import(out, "apim", str(artifacts)) == 0
+    kept = {
+        "policy.xml": "policies/policy.xml",
+        "apis/chat/policy.xml": "policies/apis/chat/policy.xml",
+        "products/teams/policy.xml": "policies/products/teams/policy.xml",
+        "policy fragments/team-header/policy.xml": "policies/fragments/team-header.xml",
+    }
+    for operation in ("chat/operations/ChatCompletions_Create", "orders-v2/operations/get-item"):
+        kept[f"apis/{operation}/policy.xml"] = f"policies/apis/{operation}/policy.xml"
+    for source, target in kept.items():
+        assert (out / target).read_bytes() == (artifacts / source).read_bytes(), target
+
+
+async def test_no_secret_of_the_artifacts_is_written_or_shown(tmp_path: Path, capsys: Any) -> None:
+    assert await run_import(tmp_path, "apim", str(ARTIFACTS)) == 0
+    output = capsys.readouterr()
+    for text in (output.out, output.err, *texts(tmp_path).values()):
+        assert "in-the-clear" not in text
+    assert read(tmp_path)["backends"]["chat-west"]["credentials"] == {"header": {"api-key": "{{chat-west-api-key}}"}}
+    assert read(tmp_path)["named_values"]["chat-west-api-key"] == {"env": "CHAT_WEST_API_KEY"}
+
+
+async def test_newer_spelling_of_the_folders_reads_the_same(tmp_path: Path) -> None:
+    newer, one, two = tmp_path / "newer", tmp_path / "one", tmp_path / "two"
+    shutil.copytree(ARTIFACTS, newer)
+    for old, new in {
+        "named values": "namedValues",
+        "policy fragments": "policyFragments",
+        "version sets": "versionSets",
+    }.items():
+        (newer / old).rename(newer / new)
+    for links in ("apis", "groups"):
+        folder = newer / "products/teams" / links
+        (newer / f"products/teams/{links}.json").write_text(json.dumps([{"name": p.name} for p in folder.iterdir()]))
+        shutil.rmtree(folder)
+    for artifacts, out in ((ARTIFACTS, one), (newer, two)):
+        out.mkdir()
+        assert await run_import(out, "apim", str(artifacts)) == 0
+    assert texts(one) == texts(two)
+
+
+async def test_operations_come_from_their_information_where_there_is_no_specification(tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(ARTIFACTS, artifacts)
+    (artifacts / "apis/orders-v2/specification.json").unlink()
+    properties = {"displayName": "Get an item", "method": "GET", "urlTemplate": "/items/{id}"}
+    information = artifacts / "apis/orders-v2/operations/get-item/operationInformation.json"
+    information.write_text(json.dumps({"properties": properties}))
+    out = tmp_path / "out"
+    out.mkdir()
+    assert await run_import(out, "apim", str(artifacts)) == 0
+    (operation,) = read(out)["apis"]["orders-v2"]["operations"]
+    assert (operation["method"], operation["url_template"]) == ("GET", "/items/{id}")
+
+
+async def test_global_policy_that_cannot_run_stops_the_import(tmp_path: Path, capsys: Any) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(ARTIFACTS, artifacts)
+    policy = artifacts / "policy.xml"
+    policy.write_text(policy.read_text().replace("<outbound />", "<outbound><xsl-transform /></outbound>"))
+    out = tmp_path / "out"
+    out.mkdir()
+    assert await run_import(out, "apim", str(artifacts)) == 1
+    assert "the global policy cannot run here: policies/policy.xml:11" in capsys.readouterr().err
+    assert texts(out) == {}
+
+
+async def test_dry_run_writes_nothing(tmp_path: Path, capsys: Any) -> None:
+    assert await run_import(tmp_path, "apim", str(ARTIFACTS), "--dry-run") == 0
+    output = capsys.readouterr().out
+    assert "+++ b/policies/apis/chat/policy.xml" in output
+    assert "# not imported: API legacy: APIs of type soap are not served here" in output
+    assert texts(tmp_path) == {}
+
+
+async def test_folder_without_artifacts_is_refused(tmp_path: Path, capsys: Any) -> None:
+    shutil.copytree(ARTIFACTS, tmp_path / "artifacts")
+    assert await run_import(tmp_path, "apim", str(tmp_path)) == 1
+    assert f"did you mean {tmp_path / 'artifacts'}?" in capsys.readouterr().err
+    assert await run_import(tmp_path, "apim", str(tmp_path / "nowhere")) == 1
+
+
+async def test_own_global_policy_is_kept_without_force(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "own.xml").write_text("<policies />")
+    (tmp_path / "gateway.yaml").write_text("policy: own.xml\n")
+    before = texts(tmp_path)
+    assert await run_import(tmp_path, "apim", str(ARTIFACTS)) == 1
+    assert "policy is own.xml, which the import would replace" in capsys.readouterr().err
+    assert texts(tmp_path) == before
+    assert await run_import(tmp_path, "apim", str(ARTIFACTS), "--force") == 0
+    assert read(tmp_path)["policy"] == "policies/policy.xml"
+
+
+def test_imported_service_serves(tmp_path: Path) -> None:
+    """The same calls as through API Management: key, product, fragment, pool with a breaker, rewriting."""
+    assert asyncio.run(run_import(tmp_path, "apim", str(ARTIFACTS))) == 0
+    config = tmp_path / "gateway.yaml"
+    with Backend(script=Script(status=429)) as east, Backend(key="west") as west, Backend() as orders:
+        text = config.read_text()
+        text = text.replace("https://contoso-east.openai.azure.com", east.url)
+        text = text.replace("https://contoso-west.openai.azure.com", west.url)
+        text = text.replace("https://orders.contoso.com", orders.url)
+        text = text.replace("key_vault: https://contoso.vault.azure.net/secrets/east-key", "env: EAST_KEY")
+        text = text.replace("named_values:\n", "named_values:\n  alpha: {env: ALPHA_PRIMARY}\n")
+        text += (
+            '\nsubscriptions: {alpha: {display_name: Alpha, scope: "product:teams", keys: {primary: "{{alpha}}"}}}\n'
+        )
+        config.write_text(text)
+        environment = {**SETTINGS, "GATEWAY_CONFIG": str(config), "GATEWAY_KEY_HASH_SECRET": "0123456789abcdef" * 2}
+        app = App(from_environment({**os.environ, **environment}, base=tmp_path, local=True), local=True)
+        asyncio.run(app.load())
+        with serving(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
+            path = "/ai/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+            body = {"messages": [{"role": "user", "content": "hi"}]}
+            assert client.post(path, json=body).status_code == 401
+            answer = client.post(path, json=body, headers={"api-key": "alpha-key", "x-team": "Red"})
+            item = client.get("/orders/v2/items/7", headers={"authorization": "Bearer mine"})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-model"] == "gpt-4o"
+    assert east.last.header("api-key") == "east"
+    sent = {"x-signed-by": "Alpha/s1gn", "x-cost-center": "cc-red", "x-product": "teams", "x-gateway-region": "sweden"}
+    assert {name: west.last.header(name) for name in sent} == sent
+    assert west.last.target == "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    assert item.status_code < 500
+    assert orders.last.target == "/api/v2/things/7"
+    assert orders.last.header("authorization") == "Bearer mine"
