@@ -10,8 +10,6 @@ from typing import Any
 from shared.expressions.errors import ExpressionFailed
 from shared.expressions.numbers import Single, is_number, wrap
 
-MAX_PRECISION = 999
-
 
 def text(value: Any) -> str:
     """``value.ToString()`` as .NET writes it; null is the empty text, as in concatenation and headers."""

@@ -13,7 +13,7 @@ from shared.expressions.enums import Enum, JTokenType
 from shared.expressions.errors import ExpressionFailed, out_of_range
 from shared.expressions.formats import text
 from shared.expressions.lists import Pair
-from shared.expressions.numbers import INT_MAX, INT_MIN, Long
+from shared.expressions.numbers import Long
 
 _MISSING = object()
 INDENT = 2
@@ -416,11 +416,6 @@ def array_of(values: Iterable[Any]) -> JArray:
     for value in values:
         made.items.append(made.adopt(value))
     return made
-
-
-def integer(value: int) -> int:
-    """A JSON number as the C# kind a literal of that size has."""
-    return value if INT_MIN <= value <= INT_MAX else Long(value)
 
 
 def type_of(token: JToken) -> Enum:

@@ -20,7 +20,8 @@ class Limits:
     """Characters, bytes and elements made in all."""
     depth: int = 100
     """Calls of C# functions within each other."""
-    seconds: float = 5.0
+    seconds: float = 2.0
+    """An evaluation holds up everything else in its worker, so this is little."""
 
 
 DEFAULT_LIMITS = Limits()

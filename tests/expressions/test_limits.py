@@ -57,6 +57,13 @@ def test_a_few_slow_rounds_end_in_time_as_well() -> None:
     assert time.monotonic() - started < 2
 
 
+def test_depth_counts_calls_within_each_other() -> None:
+    text = "{ int Down(int n) => n == 0 ? 0 : Down(n - 1); return Down(%d); }"
+    assert compiled(text % 40, limits=SMALL)(context()) == 0
+    with pytest.raises(ExpressionFailed, match="more than 50 calls within each other"):
+        compiled(text % 60, limits=SMALL)(context())
+
+
 def test_the_usual_stays_within_the_limits() -> None:
     text = "{ var n = 0; for (int i = 0; i < 100000; i++) n += i % 7; return n; }"
     assert compiled(text)(context()) == sum(i % 7 for i in range(100_000))
