@@ -165,7 +165,7 @@ class StoredKeys:
                 return UNKNOWN
         if self._breaker.tripped:
             log.info("the subscriptions table answers again")
-            self._breaker.reset()
+            self._breaker.reset(self._clock())
         return self._remember(digest, found, asked)
 
     def _failed(self, error: Exception, probe: bool) -> None:
