@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.expressions.errors import LimitExceeded
 
-_STEPS_BETWEEN_CLOCK_READS = 1024
+_STEPS_BETWEEN_CLOCK_READS = 16
 _SLOW = 0.005  # seconds between two looks at the clock that make the next one come sooner
 
 
