@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """A member's place in the pool. `credit` is what it is owed of the calls its priority has had."""
+    """A member's place in the pool. `credit` is how many calls it is owed; below 0 it has had more than its share."""
 
     id: str
     priority: int = 0
@@ -17,9 +17,10 @@ class Member:
 class Members:
     """The members of one pool, by priority.
 
-    Within a priority calls are shared by weight, smoothly (A A B A, not A A A B): every available member is owed its
-    weight, who is owed most gets the call and pays the weights of all. A member that is away neither earns nor pays,
-    so it finds its own account when it returns, and the others share what is left by their own weights.
+    Within a priority calls are shared by weight, smoothly (A B A A, not A A A B): each call is divided among the
+    members available at that moment, and goes to the one that is owed most. A member that is away earns nothing, so
+    nothing is made up for when it returns; the others divide what is left by their own weights. (Counting in weights
+    instead of calls, as smooth weighted round robin does, shifts these shares when a member comes and goes.)
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
@@ -51,19 +52,18 @@ def _by_weight(candidates: list[Member]) -> Member:
     if len(candidates) == 1:
         return candidates[0]
     total = 0
+    for member in candidates:
+        total += member.weight
     best: Member | None = None
     for member in candidates:
-        if member.weight:
-            total += member.weight
-            member.credit += member.weight
+        # All of them with weight 0: in turn.
+        share = member.weight / total if total else 1 / len(candidates)
+        if share:
+            member.credit += share
             if best is None or member.credit > best.credit:
                 best = member
-    if best is None:  # all of them have weight 0: in turn
-        best = min(candidates, key=lambda member: -member.credit)
-        for member in candidates:
-            member.credit += 1
-        total = len(candidates)
-    best.credit -= total
+    assert best is not None
+    best.credit -= 1
     return best
 
 
