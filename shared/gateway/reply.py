@@ -82,7 +82,18 @@ def _swallow_cancellation() -> None:
 class _Sending:
     """One body on its way out."""
 
-    __slots__ = ("_ctx", "_response", "_send", "_tail", "_busy", "_ping_timer", "_ping", "sent", "first_byte")
+    __slots__ = (
+        "_ctx",
+        "_response",
+        "_send",
+        "_tail",
+        "_busy",
+        "_ping_timer",
+        "_ping",
+        "_sent_before",
+        "sent",
+        "first_byte",
+    )
 
     def __init__(self, ctx: Context, response: GatewayResponse, send: Send) -> None:
         self._ctx = ctx
@@ -92,6 +103,7 @@ class _Sending:
         self._busy = False
         self._ping_timer: asyncio.TimerHandle | None = None
         self._ping: asyncio.Task[None] | None = None
+        self._sent_before = 0
         self.sent = 0
         self.first_byte: float | None = None
 
@@ -143,17 +155,16 @@ class _Sending:
         return self._tail.endswith((b"\n\n", b"\r\r", b"\r\n\r\n"))
 
     def _keep_alive(self) -> None:
+        # Methods, not a function that names itself: that would be a ring only the garbage collector can undo.
+        self._sent_before = self.sent
+        self._ping_timer = asyncio.get_running_loop().call_later(PING_AFTER, self._ping_if_silent)
+
+    def _ping_if_silent(self) -> None:
         loop = asyncio.get_running_loop()
-        sent = self.sent
-
-        def check() -> None:
-            nonlocal sent
-            if self.sent == sent and not self._busy and self._at_event_end():
-                self._ping = loop.create_task(self._send_ping())
-            sent = self.sent
-            self._ping_timer = loop.call_later(PING_AFTER, check)
-
-        self._ping_timer = loop.call_later(PING_AFTER, check)
+        if self.sent == self._sent_before and not self._busy and self._at_event_end():
+            self._ping = loop.create_task(self._send_ping())
+        self._sent_before = self.sent
+        self._ping_timer = loop.call_later(PING_AFTER, self._ping_if_silent)
 
     async def _send_ping(self) -> None:
         with contextlib.suppress(OSError):  # the caller is gone; the body's own next send ends the exchange

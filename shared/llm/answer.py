@@ -1,7 +1,10 @@
-"""Reads an answer as it passes: whole documents and streams, in any pieces, without keeping them."""
+"""Reads an answer as it passes: whole documents and streams, in any pieces, with bounded memory.
+
+Passing bytes on is what every request pays for, so the readers look only for usage meanwhile; what else an answer tells
+is parsed when somebody asks.
+"""
 
 import json
-import re
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -9,163 +12,186 @@ from typing import Any
 from shared.llm.json_members import Members
 from shared.llm.schemas.schema import Schema
 from shared.llm.sse import Events, data_of
-from shared.llm.usage import Facts
+from shared.llm.usage import Facts, Usage
 
 Count = Callable[[str], int]
 
 # A document up to here is kept and parsed; of a larger one only the members that matter are.
 WHOLE = 1_048_576
 MEMBERS = frozenset({"usage", "model", "stop_reason", "status", "type", "object"})
-# Events whose text may be needed later wait unparsed up to here; then their text is counted and forgotten.
-UNREAD = 65_536
-
-_TELLING = re.compile(rb'"usage"\s*:\s*\{|"(?:finish|stop)_reason"\s*:\s*"')
+# So many bytes of a stream wait unparsed, in case their text is needed; then it is counted and they are forgotten.
+UNREAD = 131_072
+# The event that is hidden is small: a longer one cannot be it and need not be held back.
+_LONGEST_HELD = 65_536
 
 
 class DocumentReader:
-    """A JSON answer. `facts` are complete after `end`."""
+    """A JSON answer, read at its `end`."""
 
     def __init__(self, schema: Schema) -> None:
         self.facts = Facts()
         self._schema = schema
         self._kept: list[bytes] = []
-        self._size = 0
+        self.size = 0
         self._members: Members | None = None
-        self._text = ""
+        self._document: Any = None
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes."""
-        self._size += len(data)
-        if self._members is None:
+    @property
+    def usage(self) -> Usage | None:
+        """The usage the backend told, if it has."""
+        return self.facts.usage
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes and return them."""
+        self.size += len(data)
+        if self._members is not None:
+            self._members.feed(data)
+        else:
             self._kept.append(data)
-            if self._size > WHOLE:
+            if self.size > WHOLE:
                 self._members = Members(MEMBERS)
                 self._members.feed(b"".join(self._kept))
                 self._kept.clear()
-        else:
-            self._members.feed(data)
+        return data
 
-    def end(self) -> None:
+    def end(self) -> bytes:
         """All has come, or no more will."""
-        document: Any = None
         if self._members is not None:
-            document = self._members.values
+            self._document = self._members.values
         elif self._kept:
-            try:
-                document = json.loads(b"".join(self._kept))
-            except ValueError:
-                document = None  # no JSON, or cut off
+            self._document = _parsed(self._kept[0] if len(self._kept) == 1 else b"".join(self._kept))
         self._kept.clear()
-        self._text = self._schema.read(document, self.facts)
+        self._schema.note(self._document, self.facts)
+        return b""
 
     def text_tokens(self, count: Count) -> int:
-        """Tokens of the text that came; a document too large to keep counts as text."""
-        return (self._size + 3) // 4 if self._members is not None else count(self._text)
+        """Tokens of the text that came; of a document too large to keep, by its size."""
+        return (self.size + 3) // 4 if self._members is not None else count(self._schema.text(self._document))
 
 
 class StreamReader:
     """An answer of server-sent events. With `hide` the event that only tells usage is left out of what `feed` returns;
     everything else passes byte for byte.
-
-    Only events that tell more than text are parsed at once; the others when their text is needed, which is when the
-    backend gives no usage.
     """
 
     def __init__(self, schema: Schema, *, hide: bool, count: Count) -> None:
-        self.facts = Facts()
+        self._facts = Facts()
+        self.size = 0
         self._schema = schema
         self._hide = hide
         self._count = count
-        # The event to hide is small; what is longer cannot be it and need not be held back.
-        self._events = Events(UNREAD)
+        self._events = Events(_LONGEST_HELD)
+        self._whole = True
         self._unread: list[bytes] = []
-        self._unread_size = 0
+        self._fold_at = UNREAD
         self._text: list[str] = []
         self._counted = 0
-        self._begun = False
+
+    @property
+    def usage(self) -> Usage | None:
+        """The usage the backend told, if it has."""
+        return self._facts.usage
+
+    @property
+    def facts(self) -> Facts:
+        """What the stream has told so far."""
+        self._parse_unread(self._facts.usage is None)
+        return self._facts
 
     def feed(self, chunk: bytes) -> bytes:
-        """Read the next bytes; returns what may pass now."""
-        held = self._events.waiting
-        events = self._events.feed(chunk)
-        hidden = None
-        for at, event in enumerate(events):
-            if self._read(event):
-                hidden = [*(hidden or ()), at]
-        if not self._hide:
+        """Take the next bytes; returns what may pass now."""
+        if self._whole and chunk[-2:] == b"\n\n" and (b'"usage"' not in chunk or not tells(chunk, b'"usage"')):
+            # Whole events that tell text: the way of nearly every chunk.
+            self._unread.append(chunk)
+            self.size += len(chunk)
+            if self.size > self._fold_at:
+                self._fold()
             return chunk
-        if hidden is None and not held and not self._events.waiting:
-            return chunk
-        return b"".join(event for at, event in enumerate(events) if hidden is None or at not in hidden)
+        return self._feed(chunk)
 
     def end(self) -> bytes:
         """The stream has ended; returns what was held back."""
         rest = self._events.end()
         if rest:
-            self._read(rest)
+            self._take(rest)
         return rest if self._hide else b""
 
     def text_tokens(self, count: Count) -> int:
         """Tokens of the text that came."""
-        self._parse_unread()
+        self._parse_unread(True)
         return self._counted + count("".join(self._text))
 
-    def _read(self, event: bytes) -> bool:
-        """Note what an event says; True when it must be hidden."""
-        if self._begun and _TELLING.search(event) is None:
-            if self.facts.usage is None:
-                self._unread.append(event)
-                self._unread_size += len(event)
-                if self._unread_size > UNREAD:
-                    self._fold()
-            return False
-        document = self._parse(event)
+    def _feed(self, chunk: bytes) -> bytes:
+        passing = [event for event in self._events.feed(chunk) if not self._take(event)]
+        self._whole = not self._events.waiting
+        return b"".join(passing) if self._hide else chunk
+
+    def _take(self, event: bytes) -> bool:
+        """Keep an event, or read it when it tells usage; True when it must be hidden."""
+        document = _parsed(data_of(event)) if tells(event, b'"usage"') else None
         if document is None:
+            self._unread.append(event)
+            self.size += len(event)
+            if self.size > self._fold_at:
+                self._fold()
             return False
-        self._begun = True
-        self._text.append(self._schema.read_event(document, self.facts))
-        if self.facts.usage is not None:
-            self._unread.clear()
-        return (
-            self._hide
-            and isinstance(document, dict)
-            and document.get("choices") == []
-            and isinstance(document.get("usage"), dict)
-        )
+        self._schema.note_event(document, self._facts)
+        self._text.append(self._schema.text_of_event(document))
+        only_usage = isinstance(document, dict) and document.get("choices") == [] and document.get("usage")
+        return self._hide and bool(only_usage)
 
-    def _parse(self, event: bytes) -> Any:
-        data = data_of(event)
-        if not data or data == b"[DONE]":
-            return None
-        try:
-            return json.loads(data)
-        except ValueError:
-            return None
-
-    def _parse_unread(self) -> None:
-        unread, self._unread, self._unread_size = self._unread, [], 0
-        for event in unread:
-            document = self._parse(event)
-            if document is not None:
-                self._text.append(self._schema.read_event(document, self.facts))
+    def _parse_unread(self, with_text: bool) -> None:
+        unread, self._unread = self._unread, []
+        if not unread:
+            return
+        events = Events()
+        for event in (*events.feed(b"".join(unread)), events.end()):
+            if with_text or not self._facts.model or tells(event, b'_reason"'):
+                document = _parsed(data_of(event))
+                if document is not None:
+                    self._schema.note_event(document, self._facts)
+                    self._text.append(self._schema.text_of_event(document))
 
     def _fold(self) -> None:
-        self._parse_unread()
+        self._fold_at = self.size + UNREAD
+        self._parse_unread(True)
         self._counted += self._count("".join(self._text))
         self._text.clear()
+
+
+Reader = DocumentReader | StreamReader
+
+
+def tells(data: bytes, name: bytes) -> bool:
+    """Whether bytes of events may have a member of that name (in quotation marks) that is not null. A quick look: it
+    may find one where none is, never the other way round."""
+    found = data.count(name)
+    return bool(found) and found > data.count(name + b":null") + data.count(name + b": null")
+
+
+def _parsed(data: bytes) -> Any:
+    """What JSON data says; None when it is none, such as `[DONE]`, or was cut off."""
+    if not data:
+        return None
+    try:
+        return json.loads(str(data, "utf-8"))
+    except ValueError:
+        return None
 
 
 def decoder(coding: str) -> Callable[[bytes], bytes] | None:
     """What undoes a Content-Encoding piece by piece (RFC 9110 section 8.4.1); None for one it cannot undo."""
     match coding.strip().lower():
         case "gzip" | "x-gzip":
-            return _lenient(zlib.decompressobj(16 + zlib.MAX_WBITS))
+            return _lenient(16 + zlib.MAX_WBITS)
         case "deflate":
-            return _lenient(zlib.decompressobj())
+            return _lenient(zlib.MAX_WBITS)
     return None
 
 
-def _lenient(inflate: "zlib._Decompress") -> Callable[[bytes], bytes]:
+def _lenient(window: int) -> Callable[[bytes], bytes]:
+    """A decoder that gives nothing more once the data is broken: the caller's own client will say so."""
+    inflate = zlib.decompressobj(window)
     broken = False
 
     def decode(data: bytes) -> bytes:

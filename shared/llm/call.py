@@ -3,8 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.llm.schemas import schema_of
 from shared.llm.schemas.schema import Count, Schema
@@ -15,22 +14,25 @@ _OPENING = re.compile(rb"\s*\{")
 _AZURE_SINCE = "2024-09-01"
 
 
-@dataclass(frozen=True, slots=True)
-class LlmCall:
+class LlmCall(NamedTuple):
     """A request to a model. `model` is the deployment in the path where there is one, else the body's."""
 
     schema: Schema
     body: Mapping[str, Any]
     model: str
     stream: bool
-    max_tokens: int | None
     size: int
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The most tokens the answer may have; None when the request sets no bound."""
+        return self.schema.max_tokens(self.body)
 
     @property
     def asks_for_usage(self) -> bool:
         """Whether the caller wants the usage in the stream."""
         options = self.body.get("stream_options")
-        return isinstance(options, Mapping) and options.get("include_usage") is True
+        return isinstance(options, dict) and options.get("include_usage") is True
 
     def prompt_tokens(self, count: Count) -> int:
         """Tokens of the prompt, by the rules of its schema; what cannot be counted goes by its size."""
@@ -51,7 +53,6 @@ def llm_call(path: str, body: bytes, document: Any, deployment: str | None) -> L
         document,
         model if isinstance(model, str) else "",
         document.get("stream") is True,
-        schema.max_tokens(document),
         len(body),
     )
 
@@ -73,5 +74,5 @@ def asking_for_usage(call: LlmCall, body: bytes) -> bytes:
     if opening is not None and "stream_options" not in call.body:
         comma = b"," if call.body else b""
         return b'%b"stream_options":{"include_usage":true}%b%b' % (opening[0], comma, body[opening.end() :])
-    asked = {**(options if isinstance(options, Mapping) else {}), "include_usage": True}
+    asked = {**(options if isinstance(options, dict) else {}), "include_usage": True}
     return json.dumps({**call.body, "stream_options": asked}, separators=(",", ":")).encode()

@@ -44,7 +44,7 @@ def chat_tokens(body: Body, model: str, count: Count) -> int:
     messages = body.get("messages")
     total = PRIMING
     for message in messages if isinstance(messages, list) else ():
-        if isinstance(message, Mapping):
+        if isinstance(message, dict):
             total += MESSAGE_FRAME + _message(message, model, count)
     total += tools_tokens(functions_of(body), model, count)
     return total + _schema(body.get("response_format"), count)
@@ -67,8 +67,8 @@ def _message(message: Mapping[str, Any], model: str, count: Count) -> int:
 def _calls(value: object, count: Count) -> int:
     total = 0
     for call in value if isinstance(value, list) else [value]:
-        function = call.get("function", call) if isinstance(call, Mapping) else None
-        if isinstance(function, Mapping):
+        function = call.get("function", call) if isinstance(call, dict) else None
+        if isinstance(function, dict):
             total += MESSAGE_FRAME + sum(count(one) for one in function.values() if isinstance(one, str))
     return total
 
@@ -107,10 +107,10 @@ def responses_tokens(body: Body, model: str, count: Count) -> int:
         total += MESSAGE_FRAME + 1 + count(instructions)
     items: Iterable[Any] = [{"role": "user", "content": given}] if isinstance(given, str) else given or ()
     for item in items if isinstance(items, list) else ():
-        if isinstance(item, Mapping):
+        if isinstance(item, dict):
             total += MESSAGE_FRAME + _item(item, model, count)
     text = body.get("text")
-    total += _schema(text.get("format") if isinstance(text, Mapping) else None, count)
+    total += _schema(text.get("format") if isinstance(text, dict) else None, count)
     return total + tools_tokens(functions_of(body), model, count)
 
 
@@ -127,7 +127,7 @@ def anthropic_tokens(body: Body, count: Count) -> int:
     total = PRIMING + _blocks(body.get("system"), count)
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
-        if isinstance(message, Mapping):
+        if isinstance(message, dict):
             total += MESSAGE_FRAME + 1 + _blocks(message.get("content"), count)
     tools = body.get("tools")
     if isinstance(tools, list) and tools:
@@ -143,7 +143,7 @@ def _blocks(given: object, count: Count) -> int:
 
 def _block(one: object, count: Count) -> int:
     match one:
-        case {"type": "image", "source": Mapping() as source}:
+        case {"type": "image", "source": dict() as source}:
             return anthropic_image(source)
         case {"type": "document"}:
             return _OPAQUE_PART

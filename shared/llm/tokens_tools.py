@@ -26,11 +26,11 @@ def functions_of(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     tools = body.get("tools")
     found: list[Mapping[str, Any]] = []
     for tool in tools if isinstance(tools, list) else ():
-        if isinstance(tool, Mapping):
+        if isinstance(tool, dict):
             function = tool.get("function")
-            found.append(function if isinstance(function, Mapping) else tool)
+            found.append(function if isinstance(function, dict) else tool)
     functions = body.get("functions")
-    found += [one for one in functions if isinstance(one, Mapping)] if isinstance(functions, list) else []
+    found += [one for one in functions if isinstance(one, dict)] if isinstance(functions, list) else []
     return found
 
 
@@ -45,14 +45,14 @@ def tools_tokens(functions: Iterable[Mapping[str, Any]], model: str, count: Coun
 
 
 def _properties(schema: object, count: Count) -> int:
-    properties = schema.get("properties") if isinstance(schema, Mapping) else None
-    if not isinstance(properties, Mapping) or not properties:
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(properties, dict) or not properties:
         return 0
     return _PROPERTIES + sum(_property(str(name), one, count) for name, one in properties.items())
 
 
 def _property(name: str, schema: object, count: Count) -> int:
-    if not isinstance(schema, Mapping):
+    if not isinstance(schema, dict):
         return _PROPERTY + count(name)
     kind = schema.get("type")
     total = _PROPERTY

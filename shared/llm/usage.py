@@ -1,12 +1,11 @@
 """What an answer cost: token counts as a backend reports them, and what else is learned on the way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of one exchange. The details are parts of `prompt_tokens` and `completion_tokens`, not additions.
 
     `total_tokens` is the backend's own sum where it gives one: some count thoughts there and nowhere else.
@@ -48,8 +47,8 @@ def number(value: object) -> int:
 
 def part(value: object, name: str) -> Mapping[str, Any]:
     """The object a field of an object holds; empty where there is none."""
-    found = value.get(name) if isinstance(value, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    found = value.get(name) if isinstance(value, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def openai_usage(usage: object) -> Usage | None:
@@ -58,25 +57,33 @@ def openai_usage(usage: object) -> Usage | None:
 
     https://platform.openai.com/docs/api-reference/chat/object, .../responses/object, .../images/object
     """
-    if not isinstance(usage, Mapping):
+    if not isinstance(usage, dict):
         return None
-    names = ("prompt_tokens", "completion_tokens") if "prompt_tokens" in usage else ("input_tokens", "output_tokens")
-    if names[0] not in usage and names[1] not in usage and "total_tokens" not in usage:
+    if "prompt_tokens" in usage or "completion_tokens" in usage:
+        of_prompt, of_completion = "prompt_tokens", "completion_tokens"
+    elif "input_tokens" in usage or "output_tokens" in usage:
+        of_prompt, of_completion = "input_tokens", "output_tokens"
+    else:
         return None
-    prompt, completion = number(usage.get(names[0])), number(usage.get(names[1]))
-    asked = part(usage, f"{names[0]}_details")
-    answered = part(usage, f"{names[1]}_details")
+    prompt, completion = number(usage.get(of_prompt)), number(usage.get(of_completion))
+    total = max(number(usage.get("total_tokens")), prompt + completion)
+    asked, answered = usage.get(of_prompt + "_details"), usage.get(of_completion + "_details")
+    if not asked and not answered:
+        return Usage(prompt, completion, total)
+    asked = asked if isinstance(asked, dict) else {}
+    answered = answered if isinstance(answered, dict) else {}
     return Usage(
         prompt,
         completion,
-        max(number(usage.get("total_tokens")), prompt + completion),
-        cached_tokens=number(asked.get("cached_tokens")),
-        reasoning_tokens=number(answered.get("reasoning_tokens")),
-        audio_prompt_tokens=number(asked.get("audio_tokens")),
-        audio_completion_tokens=number(answered.get("audio_tokens")),
-        image_prompt_tokens=number(asked.get("image_tokens")),
-        accepted_prediction_tokens=number(answered.get("accepted_prediction_tokens")),
-        rejected_prediction_tokens=number(answered.get("rejected_prediction_tokens")),
+        total,
+        number(asked.get("cached_tokens")),
+        0,
+        number(answered.get("reasoning_tokens")),
+        number(asked.get("audio_tokens")),
+        number(answered.get("audio_tokens")),
+        number(asked.get("image_tokens")),
+        number(answered.get("accepted_prediction_tokens")),
+        number(answered.get("rejected_prediction_tokens")),
     )
 
 
@@ -86,7 +93,7 @@ def anthropic_usage(usage: object, before: Usage | None = None) -> Usage | None:
 
     https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching#tracking-cache-performance
     """
-    if not isinstance(usage, Mapping) or not ("input_tokens" in usage or "output_tokens" in usage):
+    if not isinstance(usage, dict) or not ("input_tokens" in usage or "output_tokens" in usage):
         return before
     known = before or Usage(0, 0, 0)
     cached = _kept(usage, "cache_read_input_tokens", known.cached_tokens)
@@ -94,8 +101,7 @@ def anthropic_usage(usage: object, before: Usage | None = None) -> Usage | None:
     fresh = _kept(usage, "input_tokens", known.prompt_tokens - known.cached_tokens - known.cache_creation_tokens)
     completion = _kept(usage, "output_tokens", known.completion_tokens)
     prompt = fresh + cached + written
-    return replace(
-        known,
+    return known._replace(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,

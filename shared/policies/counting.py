@@ -6,8 +6,8 @@ from shared.stores.limiter import Limiter
 from shared.stores.limits import Admission, Limit, Refusal, Remaining
 
 
-class Counted(set[tuple[str, str, str]]):
-    """What a request has been counted under: unit, key, and the window or period."""
+class Counted(list[tuple[str, Limit]]):
+    """What a request has been counted under: keys and limits."""
 
 
 class Room:
@@ -35,10 +35,12 @@ async def take(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refu
     decision = await ctx.services.get(Limiter).admit(key, limit, amount)
     if isinstance(decision, Refusal):
         return decision
-    counted: Counted = ctx.notes.setdefault(Counted, Counted())
-    periods = {(limit.unit, key, name) for name in _periods(limit)}
-    first = not periods <= counted
-    counted |= periods
+    counted: Counted | None = ctx.notes.get(Counted)
+    if counted is None:
+        ctx.notes[Counted] = Counted([(key, limit)])
+        return Room(decision, counts=True)
+    first = not any(other == key and _periods(limit) <= _periods(known) for other, known in counted)
+    counted.append((key, limit))
     return Room(decision, counts=first)
 
 
@@ -54,6 +56,7 @@ def trace_refusal(ctx: Context, policy: Policy, key: str, refusal: Refusal) -> N
     )
 
 
-def _periods(limit: Limit) -> list[str]:
-    window = [f"w{limit.window.seconds}"] if limit.window is not None else []
-    return window + [quota.period.name for quota in limit.quotas]
+def _periods(limit: Limit) -> set[str]:
+    """What names the count of a limit under its key: unit and window or period."""
+    window = [f"{limit.unit} in {limit.window.seconds}"] if limit.window is not None else []
+    return {*window, *(f"{limit.unit} by {quota.period.name}" for quota in limit.quotas)}

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from shared.context import BackendCaller, Completion, Context
 from shared.errors import GatewayError
-from shared.llm.answer import DocumentReader, StreamReader, decoder
+from shared.llm.answer import DocumentReader, Reader, StreamReader, decoder
 from shared.llm.call import LlmCall, asking_for_usage, llm_call, usage_can_be_asked
 from shared.llm.usage import Facts, Usage
-from shared.message import GatewayRequest, GatewayResponse, Headers
+from shared.message import GatewayResponse, Headers
 from shared.policies.tokenizers import Tokenizers, counted
 
 Answered = Callable[[Usage | None], Awaitable[None]]
@@ -19,6 +19,7 @@ Settle = Callable[[Usage | None], None]
 _READ_AHEAD = 1_048_576
 # Backends that said they do not know stream_options: remembered, so that each stream does not ask in vain.
 _REFUSERS = 256
+_IDENTITY = (b"accept-encoding", b"identity")
 
 
 class Refusers(dict[str, None]):
@@ -36,10 +37,10 @@ class Attempt:
     """The last attempt at the backend: its answer counts. Without a `reader` nothing can be read of it."""
 
     call: LlmCall | None
-    response: GatewayResponse | None = None
-    reader: DocumentReader | StreamReader | None = None
+    status: int = 0  # 0: no answer has come
+    reader: Reader | None = None
     ended: bool = False
-    passed: int = 0
+    passed: int = 0  # bytes of an answer nobody can read
 
 
 class LlmExchange:
@@ -51,15 +52,22 @@ class LlmExchange:
     """
 
     def __init__(self, ctx: Context) -> None:
-        self.ctx = ctx
+        # Not the context itself: a ring of objects would wait for the garbage collector after each request.
+        self._request = ctx.request
+        self._services = ctx.services
         self.usage: Usage | None = None
-        self.facts = Facts()
         self._attempt: Attempt | None = None
         self._call: LlmCall | None = None
         self._call_of: bytes | None = None
         self._prompt: int | None = None
         self._on_answer: list[Answered] = []
         self._on_usage: list[Settle] = []
+
+    @property
+    def facts(self) -> Facts:
+        """What the answer told besides its usage, as far as it has come."""
+        reader = self._attempt.reader if self._attempt is not None else None
+        return reader.facts if reader is not None else Facts()
 
     @classmethod
     def of(cls, ctx: Context) -> "LlmExchange":
@@ -83,17 +91,20 @@ class LlmExchange:
 
     async def call(self) -> LlmCall | None:
         """What the request asks for, as its body stands now; None when it is no call to a model."""
-        request = self.ctx.request
+        request = self._request
+        body = request.body
+        if body is not None and body is self._call_of:
+            return self._call
         if request.method != "POST" or not _is_json(request.headers):
             return None
-        body = request.body if request.body is not None else await request.read()
-        if body is not self._call_of:
-            self._call_of, self._prompt = body, None
-            try:
-                document = request.json()
-            except ValueError:
-                document = None
-            self._call = llm_call(request.url.path, body, document, request.matched_parameters.get("deployment-id"))
+        if body is None:
+            body = await request.read()
+        self._call_of, self._prompt = body, None
+        try:
+            document = request.json()
+        except ValueError:
+            document = None
+        self._call = llm_call(request.url.path, body, document, request.matched_parameters.get("deployment-id"))
         return self._call
 
     async def prompt_tokens(self, *, wait: bool = False) -> int:
@@ -102,7 +113,7 @@ class LlmExchange:
         if call is None:
             return 0
         if self._prompt is None:
-            tokenizers = self.ctx.services.get(Tokenizers)
+            tokenizers = self._services.get(Tokenizers)
             count = await tokenizers.exact(call.model) if wait else tokenizers.count(call.model)
             self._prompt = await counted(count, call.size, call.prompt_tokens)
         return self._prompt
@@ -120,10 +131,10 @@ class LlmExchange:
 
     async def answered(self, attempt: Attempt, response: GatewayResponse, *, hide: bool) -> None:
         """The attempt brought an answer: read it as it passes."""
-        attempt.response = response
+        attempt.status = response.status_code
         call = attempt.call
         if call is not None:
-            count = self.ctx.services.get(Tokenizers).count(call.model) if _is_event_stream(response) else None
+            count = self._services.get(Tokenizers).count(call.model) if _is_event_stream(response) else None
             attempt.reader = (
                 DocumentReader(call.schema) if count is None else StreamReader(call.schema, hide=hide, count=count)
             )
@@ -132,7 +143,7 @@ class LlmExchange:
             else:
                 self._watch(attempt, response, hide)
         if self._on_answer:
-            usage = await self._read_ahead(attempt)
+            usage = await self._read_ahead(attempt, response)
             for callback in self._on_answer:
                 await callback(usage)
 
@@ -149,9 +160,8 @@ class LlmExchange:
             ]
         response.stream = _passing(attempt, response.stream, decode, hide)
 
-    async def _read_ahead(self, attempt: Attempt) -> Usage | None:
-        response = attempt.response
-        if response is None or not isinstance(attempt.reader, DocumentReader):
+    async def _read_ahead(self, attempt: Attempt, response: GatewayResponse) -> Usage | None:
+        if not isinstance(attempt.reader, DocumentReader):
             return None
         if response.body is None and response.stream is not None:
             await _read_some(response)
@@ -162,27 +172,27 @@ class LlmExchange:
     # the end
 
     async def _usage_of(self, attempt: Attempt) -> Usage | None:
-        response, reader = attempt.response, attempt.reader
+        reader = attempt.reader
         if reader is not None and not attempt.ended:
             attempt.ended = True
             reader.end()
-        if reader is not None:
-            self.facts = reader.facts
-            if self.facts.usage is not None:
-                return self.facts.usage
-        if attempt.call is None or (response is not None and not 200 <= response.status_code < 300):
+        if reader is not None and reader.usage is not None:
+            return reader.usage
+        if attempt.call is None or (attempt.status and not 200 <= attempt.status < 300):
             return None
         prompt = await self.prompt_tokens()
-        if reader is None or response is None:
+        if reader is None:
             return Usage.estimate(max(1, prompt), (attempt.passed + 3) // 4)
-        count = self.ctx.services.get(Tokenizers).count(attempt.call.model)
-        return Usage.estimate(max(1, prompt), await counted(count, attempt.passed, reader.text_tokens))
+        count = self._services.get(Tokenizers).count(attempt.call.model)
+        return Usage.estimate(max(1, prompt), await counted(count, reader.size, reader.text_tokens))
 
     async def _complete(self, completion: Completion) -> None:
         attempt = self._attempt
         if attempt is not None:
             self.usage = await self._usage_of(attempt)
-        for callback in self._on_usage:
+        callbacks = self._on_usage
+        self._on_usage, self._on_answer = [], []
+        for callback in callbacks:
             callback(self.usage)
 
 
@@ -213,51 +223,42 @@ class ObservedBackends:
         exchange = self._exchange
         call = await exchange.call()
         attempt = exchange.begin(call)
-        request = ctx.request
         asked = _asked(ctx, call)
-
-        async def send(body: bytes | None) -> GatewayResponse:
-            with _Sent(request, body, plain=call is not None):
-                return await self._backends.forward(
-                    ctx,
-                    header_timeout=header_timeout,
-                    continue_timeout=continue_timeout,
-                    follow_redirects=follow_redirects,
-                )
-
+        options = (header_timeout, continue_timeout, follow_redirects)
         try:
-            response = await send(asked)
+            response = await self._send(ctx, asked, call, options)
             if asked is not None and await _refuses(response):
                 ctx.services.extras.setdefault(Refusers, Refusers()).note(_backend(ctx))
                 ctx.trace("the backend does not know stream_options: asked again without", "usage")
                 asked = None
-                response = await send(None)
+                response = await self._send(ctx, None, call, options)
         except GatewayError:
             exchange.failed()
             raise
         await exchange.answered(attempt, response, hide=asked is not None)
         return response
 
-
-class _Sent:
-    """The request as it is sent while the block runs: with another body, and with no wish for a compressed answer."""
-
-    def __init__(self, request: GatewayRequest, body: bytes | None, *, plain: bool) -> None:
-        self._request = request
-        self._body = body
-        self._plain = plain
-
-    def __enter__(self) -> None:
-        request = self._request
-        self._before = request.headers.raw, request.body
-        if self._plain:
-            kept = [pair for pair in request.headers.raw if pair[0] != b"accept-encoding"]
-            request.headers.raw = [*kept, (b"accept-encoding", b"identity")]
-        if self._body is not None:
-            request.body = self._body
-
-    def __exit__(self, *_: object) -> None:
-        self._request.headers.raw, self._request.body = self._before
+    async def _send(
+        self, ctx: Context, body: bytes | None, call: LlmCall | None, options: tuple[float | None, float | None, bool]
+    ) -> GatewayResponse:
+        """One attempt with another body, and with no wish for a compressed answer; the request stays as it was."""
+        request = ctx.request
+        raw, whole = request.headers.raw, request.body
+        if call is not None:
+            request.headers.raw = [pair for pair in raw if pair[0] != b"accept-encoding"]
+            request.headers.raw.append(_IDENTITY)
+        if body is not None:
+            request.body = body
+        header_timeout, continue_timeout, follow_redirects = options
+        try:
+            return await self._backends.forward(
+                ctx,
+                header_timeout=header_timeout,
+                continue_timeout=continue_timeout,
+                follow_redirects=follow_redirects,
+            )
+        finally:
+            request.headers.raw, request.body = raw, whole
 
 
 def _asked(ctx: Context, call: LlmCall | None) -> bytes | None:
@@ -282,7 +283,6 @@ async def _refuses(response: GatewayResponse) -> bool:
 
 def _pass_whole(attempt: Attempt, response: GatewayResponse, body: bytes) -> None:
     """An answer that came at once: read it, and leave out of a stream what must be hidden."""
-    attempt.passed = len(body)
     reader = attempt.reader
     if isinstance(reader, StreamReader):
         attempt.ended = True
@@ -297,15 +297,15 @@ async def _passing(
     """The stream on its way to the caller, read by the attempt's reader."""
     reader = attempt.reader
     async for chunk in stream:
-        attempt.passed += len(chunk)
         if reader is None:
-            yield chunk
-            continue
-        data = decode(chunk) if decode is not None else chunk
-        out = reader.feed(data)
-        if not hide:
-            yield chunk
-        elif out:
+            out = chunk
+            attempt.passed += len(chunk)
+        elif decode is None:
+            out = reader.feed(chunk)
+        else:
+            plain = reader.feed(decode(chunk))
+            out = plain if hide else chunk
+        if out:
             yield out
     if reader is not None and not attempt.ended:
         attempt.ended = True
@@ -345,4 +345,7 @@ def _is_json(headers: Headers) -> bool:
 
 def _is_event_stream(response: GatewayResponse) -> bool:
     """Also of a stream that came as a whole."""
-    return (response.headers.get("content-type") or "").startswith("text/event-stream")
+    for name, value in response.headers.raw:
+        if name == b"content-type":
+            return value.startswith(b"text/event-stream")
+    return False

@@ -1,7 +1,7 @@
 """llm-token-limit and azure-openai-token-limit: tokens per minute and per period, by key, over all instances."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -108,9 +108,9 @@ class LlmTokenLimit(Policy):
             trace_refusal(ctx, self, key, room)
             raise self._refused(ctx, room, estimated=estimates or self.reservation == "strict")
         counting = Counting(key, limit, room, prompt if estimates else 0)
-        self._tell_variables(ctx, counting)
         exchange.on_usage(lambda usage: self._settle(ctx, counting, call, usage))
         if self._tells:
+            self._tell_variables(ctx, counting)
             exchange.on_answer(lambda usage: self._answered(ctx, counting, usage))
             ctx.on_reply(lambda ctx: self._tell_headers(ctx, counting))
         return None
@@ -204,8 +204,6 @@ class LlmTokenLimit(Policy):
         return window, max(0, now.quotas[0] + spared) if now.quotas else None
 
     def _tell_variables(self, ctx: Context, counting: Counting) -> None:
-        if not self._tells:
-            return
         for remaining, (_, variable) in zip(
             self._remaining(ctx, counting), (self._names, self._quota_names), strict=True
         ):
@@ -234,7 +232,8 @@ class LlmTokenLimit(Policy):
         counting.room.settle(usage.total_tokens if usage is not None else 0)
         if usage is not None and call is not None:
             ctx.services.get(Estimates).learn(counting.key, call.model, usage.completion_tokens)
-        ctx.trace({"counter-key": counting.key, "reserved": counting.room.amount, "usage": usage}, self.element)
+        if ctx.tracing:
+            ctx.trace({"counter-key": counting.key, "reserved": counting.room.amount, "usage": usage}, self.element)
 
 
 class AzureOpenaiTokenLimit(LlmTokenLimit):
@@ -246,6 +245,7 @@ class AzureOpenaiTokenLimit(LlmTokenLimit):
     element: ClassVar[str] = "azure-openai-token-limit"
 
 
+@lru_cache(maxsize=256)
 def _largest(limit: Limit) -> int:
     """The most one request can ever be admitted with: what the smallest shard has."""
     totals = [quota.limit for quota in limit.quotas] + ([limit.window.limit] if limit.window is not None else [])

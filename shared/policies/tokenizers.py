@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Callable
 from importlib.resources import files
 
@@ -12,6 +13,9 @@ log = logging.getLogger("gateway")
 
 # Longer texts are counted on a thread, where tiktoken lets go of the interpreter; it takes about 40 ns a character.
 _ON_THREAD = 16_384
+# A conversation sends all it said before with each turn: what has been counted once is known by its hash.
+_WORTH_KEEPING = 64
+_KEPT = 16_384
 
 
 class Tokenizers:
@@ -51,12 +55,18 @@ class Tokenizers:
 
 def _counter(name: EncodingName) -> Count:
     encoding = tokenizer(name, files("shared.llm.encodings").joinpath(f"{name}.xz").read_bytes())
+    known: OrderedDict[tuple[int, int], int] = OrderedDict()
 
     def count(text: str) -> int:
-        try:
+        if len(text) < _WORTH_KEEPING:
             return len(encoding.encode_ordinary(text)) if text else 0
-        except UnicodeEncodeError:  # a lone surrogate, which JSON allows
-            return len(encoding.encode_ordinary(text.encode("utf-8", "replace").decode()))
+        key = (hash(text), len(text))  # keyed by a secret of the process, so nobody can make two texts collide
+        tokens = known.get(key)
+        if tokens is None:
+            tokens = known[key] = len(encoding.encode_ordinary(text))
+            if len(known) > _KEPT:
+                known.popitem(last=False)
+        return tokens
 
     return count
 

@@ -3,8 +3,8 @@
     python -m tests.bench.mock_backend              # prints "listening on http://127.0.0.1:PORT"
 
 A body with `"stream":true` gets 50 chunks, each its own write in its own turn of the loop; the header `x-pace: 5`
-spaces them by 5 ms. `GET /msi/token` is App Service's managed identity endpoint. Anything else gets one small chat
-completion.
+spaces them by 5 ms, and `include_usage` adds the chunk with the usage. `GET /msi/token` is App Service's managed
+identity endpoint. Anything else gets one small chat completion.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ def _event(content: str, finish: str | None) -> bytes:
 
 STREAM = [_event(f" word{number}", None) for number in range(CHUNKS - 1)] + [_event("", "stop")]
 STREAM_END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+_USAGE = {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 49, "total_tokens": 58}}
+_USAGE_EVENT = f"data: {json.dumps(_USAGE)}\n\n".encode()
+USAGE = b"%x\r\n%b\r\n" % (len(_USAGE_EVENT), _USAGE_EVENT)
 
 
 class Clock:
@@ -81,6 +84,7 @@ class MockBackend(asyncio.Protocol):
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.buffer = b""
+        self.end = STREAM_END
         self.needed = 0  # bytes the request has in all; 0: not known yet; -1: a chunked body, ended by its last chunk
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -101,6 +105,7 @@ class MockBackend(asyncio.Protocol):
         if b'"stream":true' not in request:
             self.transport.write(PLAIN)
             return
+        self.end = USAGE + STREAM_END if b'"include_usage":true' in request else STREAM_END
         pace = re.search(rb"x-pace: ?(\d+)", request, re.IGNORECASE)
         self.transport.write(STREAM_HEAD + STREAM[0])
         self._schedule(1, int(pace[1]) / 1000 if pace else 0.0)
@@ -124,7 +129,7 @@ class MockBackend(asyncio.Protocol):
         if self.transport.is_closing():
             return
         if number == CHUNKS:
-            self.transport.write(STREAM_END)
+            self.transport.write(self.end)
             return
         self.transport.write(STREAM[number])
         self._schedule(number + 1, pace)

@@ -80,7 +80,32 @@ WITH_POLICIES = PLAIN.replace("    backend: mock\n", "    backend: mock\n    pol
     "backends:\n", 'backends:\n  other: { url: "http://127.0.0.1:9" }\n'
 )
 
+# A token limit nobody reaches, with what the import wizard writes: what counting costs.
+TOKEN_LIMIT = """\
+<policies>
+  <inbound>
+    <base />
+    <llm-token-limit counter-key="@(context.Subscription.Id)" tokens-per-minute="1000000000"
+        estimate-prompt-tokens="false" />
+  </inbound>
+  <backend>
+    <base />
+  </backend>
+  <outbound>
+    <base />
+  </outbound>
+  <on-error>
+    <base />
+  </on-error>
+</policies>
+"""
+
 GATEWAYS = (
     GatewayVariant("gateway", PLAIN),
     GatewayVariant("gateway-policies", WITH_POLICIES, {"policies/llm.xml": POLICIES}),
+    GatewayVariant(
+        "gateway-token-limit",
+        PLAIN.replace("    backend: mock\n", "    backend: mock\n    policy: policies/llm.xml\n"),
+        {"policies/llm.xml": TOKEN_LIMIT},
+    ),
 )

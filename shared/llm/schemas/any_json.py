@@ -1,6 +1,5 @@
 """A JSON answer of unknown schema: its usage is taken when it has one, its prompt is not counted."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from shared.llm.schemas.schema import Schema, note_model
@@ -13,14 +12,13 @@ class AnyJson(Schema):
     name = "unknown"
     counted = False
 
-    def read(self, document: Any, facts: Facts) -> str:
+    def note(self, document: Any, facts: Facts) -> None:
         """Note the usage, of whichever naming."""
-        if isinstance(document, Mapping):
+        if isinstance(document, dict):
             usage = document.get("usage")
-            anthropic = isinstance(usage, Mapping) and "cache_read_input_tokens" in usage
+            anthropic = isinstance(usage, dict) and "cache_read_input_tokens" in usage
             facts.usage = (anthropic_usage(usage) if anthropic else openai_usage(usage)) or facts.usage
             note_model(document, facts)
-        return ""
 
 
 ANY_JSON = AnyJson()

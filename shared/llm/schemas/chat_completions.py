@@ -24,30 +24,33 @@ class ChatCompletions(Schema):
         """Messages in their frames, tools, functions, images."""
         return chat_tokens(body, model, count)
 
-    def read(self, document: Any, facts: Facts) -> str:
+    def note(self, document: Any, facts: Facts) -> None:
         """Note usage, model and finish reasons of a document or a chunk."""
-        if not isinstance(document, Mapping):
-            return ""
+        if not isinstance(document, dict):
+            return
         facts.usage = openai_usage(document.get("usage")) or facts.usage
         note_model(document, facts)
-        choices = document.get("choices")
-        return "".join(self._choice(choice, facts) for choice in choices) if isinstance(choices, list) else ""
+        for choice in _choices(document):
+            note_finish(choice.get("finish_reason"), facts)
 
-    def _choice(self, choice: object, facts: Facts) -> str:
-        if not isinstance(choice, Mapping):
-            return ""
-        note_finish(choice.get("finish_reason"), facts)
-        said = choice.get("delta") or choice.get("message")
-        return "".join(_said(said)) if isinstance(said, Mapping) else ""
+    def text(self, document: Any) -> str:
+        """What the messages of a document, or the deltas of a chunk, say."""
+        said = [choice.get("delta") or choice.get("message") for choice in _choices(document)]
+        return "".join(part for one in said if isinstance(one, dict) for part in _said(one))
+
+
+def _choices(document: Any) -> list[Mapping[str, Any]]:
+    choices = document.get("choices") if isinstance(document, dict) else None
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
 def _said(message: Mapping[str, Any]) -> Iterable[str]:
     # reasoning_content: what DeepSeek, vLLM and others call thoughts they deliver and bill.
     yield from (text(message.get(name)) for name in ("content", "refusal", "reasoning_content"))
     calls = message.get("tool_calls")
-    functions = [call.get("function") for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
+    functions = [call.get("function") for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
     for function in (message.get("function_call"), *functions):
-        if isinstance(function, Mapping):
+        if isinstance(function, dict):
             yield text(function.get("name")) + text(function.get("arguments"))
 
 

@@ -28,19 +28,23 @@ class Completions(Schema):
         """All prompts, without a frame, and the suffix."""
         return input_tokens(body.get("prompt"), count) + count(text(body.get("suffix")))
 
-    def read(self, document: Any, facts: Facts) -> str:
+    def note(self, document: Any, facts: Facts) -> None:
         """Note usage, model and finish reasons of a document or a chunk."""
-        if not isinstance(document, Mapping):
-            return ""
+        if not isinstance(document, dict):
+            return
         facts.usage = openai_usage(document.get("usage")) or facts.usage
         note_model(document, facts)
-        written = []
-        choices = document.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, Mapping):
-                note_finish(choice.get("finish_reason"), facts)
-                written.append(text(choice.get("text")))
-        return "".join(written)
+        for choice in _choices(document):
+            note_finish(choice.get("finish_reason"), facts)
+
+    def text(self, document: Any) -> str:
+        """The text of all choices of a document or a chunk."""
+        return "".join(text(choice.get("text")) for choice in _choices(document))
+
+
+def _choices(document: Any) -> list[Mapping[str, Any]]:
+    choices = document.get("choices") if isinstance(document, dict) else None
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
 COMPLETIONS = Completions()

@@ -1,10 +1,6 @@
 """Images: https://platform.openai.com/docs/api-reference/images"""
 
-from collections.abc import Mapping
-from typing import Any
-
 from shared.llm.schemas.schema import Body, Count, Schema, choices_of, text
-from shared.llm.usage import Facts
 
 # gpt-image-1, high quality, portrait or landscape: the most one image costs
 # (https://platform.openai.com/docs/guides/image-generation#cost-and-latency).
@@ -24,10 +20,6 @@ class Images(Schema):
     def prompt_tokens(self, body: Body, model: str, count: Count) -> int:
         """The text of the prompt."""
         return count(text(body.get("prompt")))
-
-    def read_event(self, document: Any, facts: Facts) -> str:
-        """Note the usage of `image_generation.completed` or `image_edit.completed`."""
-        return self.read(document, facts) if isinstance(document, Mapping) else ""
 
 
 IMAGES = Images()

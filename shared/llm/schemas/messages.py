@@ -1,6 +1,5 @@
 """Anthropic messages: https://docs.anthropic.com/en/api/messages and .../messages-streaming"""
 
-from collections.abc import Mapping
 from typing import Any
 
 from shared.llm.schemas.schema import Body, Count, Schema, note_finish, note_model, smallest, text
@@ -22,33 +21,39 @@ class Messages(Schema):
         """System prompt, messages, tools, images."""
         return anthropic_tokens(body, count)
 
-    def read(self, document: Any, facts: Facts) -> str:
+    def note(self, document: Any, facts: Facts) -> None:
         """Note usage, model and stop reason of a whole message."""
-        if not isinstance(document, Mapping):
-            return ""
-        facts.usage = anthropic_usage(document.get("usage"), facts.usage)
-        note_model(document, facts)
-        note_finish(document.get("stop_reason"), facts)
-        content = document.get("content")
+        if isinstance(document, dict):
+            facts.usage = anthropic_usage(document.get("usage"), facts.usage)
+            note_model(document, facts)
+            note_finish(document.get("stop_reason"), facts)
+
+    def text(self, document: Any) -> str:
+        """All content blocks of a whole message."""
+        content = document.get("content") if isinstance(document, dict) else None
         return "".join(_block(block) for block in content) if isinstance(content, list) else ""
 
-    def read_event(self, document: Any, facts: Facts) -> str:
-        """Note what an event says, by its type."""
+    def note_event(self, document: Any, facts: Facts) -> None:
+        """Note what the two events tell that tell more than text."""
         match document:
-            case {"type": "message_start", "message": Mapping() as message}:
-                return self.read(message, facts)
+            case {"type": "message_start", "message": message}:
+                self.note(message, facts)
             case {"type": "message_delta"}:
                 facts.usage = anthropic_usage(document.get("usage"), facts.usage)
                 note_finish(part(document, "delta").get("stop_reason"), facts)
-            case {"type": "content_block_start", "content_block": Mapping() as block}:
+
+    def text_of_event(self, document: Any) -> str:
+        """The text, thoughts or tool input an event adds."""
+        match document:
+            case {"type": "content_block_start", "content_block": dict() as block}:
                 return _block(block)
-            case {"type": "content_block_delta", "delta": Mapping() as delta}:
+            case {"type": "content_block_delta", "delta": dict() as delta}:
                 return "".join(text(delta.get(name)) for name in ("text", "partial_json", "thinking"))
         return ""
 
 
 def _block(block: object) -> str:
-    if not isinstance(block, Mapping):
+    if not isinstance(block, dict):
         return ""
     given = block.get("input")
     return "".join(text(block.get(name)) for name in ("text", "thinking", "name")) + (str(given) if given else "")

@@ -25,35 +25,36 @@ class Responses(Schema):
         """Instructions, input items, tools. What `previous_response_id` refers to is known to the backend alone."""
         return responses_tokens(body, model, count)
 
-    def read(self, document: Any, facts: Facts) -> str:
+    def note(self, document: Any, facts: Facts) -> None:
         """Note usage, model and status of a whole response."""
-        if not isinstance(document, Mapping):
-            return ""
-        self._note(document, facts)
-        output = document.get("output")
+        if isinstance(document, dict):
+            facts.usage = openai_usage(document.get("usage")) or facts.usage
+            note_model(document, facts)
+            note_finish(part(document, "incomplete_details").get("reason") or document.get("status"), facts)
+
+    def text(self, document: Any) -> str:
+        """All output items of a whole response."""
+        output = document.get("output") if isinstance(document, dict) else None
         return "".join(_item(item) for item in output) if isinstance(output, list) else ""
 
-    def read_event(self, document: Any, facts: Facts) -> str:
-        """Note what an event says, by its type."""
-        if not isinstance(document, Mapping):
-            return ""
-        kind = text(document.get("type"))
-        if kind.endswith(".delta"):
-            return text(document.get("delta"))
-        if kind in _LAST:
-            self._note(part(document, "response"), facts)
+    def note_event(self, document: Any, facts: Facts) -> None:
+        """Note what the events tell that carry the response."""
+        if not isinstance(document, dict):
+            return
+        if document.get("type") in _LAST:
+            self.note(document.get("response"), facts)
         elif "response" in document:
             note_model(part(document, "response"), facts)
-        return ""
 
-    def _note(self, response: Mapping[str, Any], facts: Facts) -> None:
-        facts.usage = openai_usage(response.get("usage")) or facts.usage
-        note_model(response, facts)
-        note_finish(part(response, "incomplete_details").get("reason") or response.get("status"), facts)
+    def text_of_event(self, document: Any) -> str:
+        """What a delta adds: text, refusal, arguments, a summary of thoughts."""
+        if isinstance(document, dict) and text(document.get("type")).endswith(".delta"):
+            return text(document.get("delta"))
+        return ""
 
 
 def _item(item: object) -> str:
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         return ""
     return "".join(_texts(item))
 
@@ -63,7 +64,7 @@ def _texts(item: Mapping[str, Any]) -> Iterable[str]:
     for name in ("content", "summary"):
         parts = item.get(name)
         for one in parts if isinstance(parts, list) else ():
-            if isinstance(one, Mapping):
+            if isinstance(one, dict):
                 yield text(one.get("text")) + text(one.get("refusal"))
 
 

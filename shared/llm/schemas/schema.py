@@ -30,16 +30,23 @@ class Schema:
         """Tokens of the prompt, counted with `count`."""
         return 0
 
-    def read(self, document: Any, facts: Facts) -> str:
-        """Note what a whole answer says, and return its text (of all choices) as the model wrote it."""
-        if isinstance(document, Mapping):
+    def note(self, document: Any, facts: Facts) -> None:
+        """Note what a whole answer tells: usage, model, why it ended."""
+        if isinstance(document, dict):
             facts.usage = openai_usage(document.get("usage")) or facts.usage
             note_model(document, facts)
+
+    def text(self, document: Any) -> str:
+        """The text of a whole answer, all choices together, as the model wrote it."""
         return ""
 
-    def read_event(self, document: Any, facts: Facts) -> str:
-        """The same for one event of a stream: the text it adds."""
-        return self.read(document, facts)
+    def note_event(self, document: Any, facts: Facts) -> None:
+        """Note what an event of a stream tells."""
+        self.note(document, facts)
+
+    def text_of_event(self, document: Any) -> str:
+        """The text an event of a stream adds."""
+        return self.text(document)
 
 
 def note_model(document: Mapping[str, Any], facts: Facts) -> None:
@@ -57,8 +64,12 @@ def note_finish(reason: object, facts: Facts) -> None:
 
 def smallest(body: Body, *names: str) -> int | None:
     """The smallest of the bounds a request sets under these names; None when it sets none."""
-    bounds = [number(body.get(name)) for name in names if number(body.get(name))]
-    return min(bounds, default=None)
+    smallest = None
+    for name in names:
+        bound = number(body.get(name))
+        if bound and (smallest is None or bound < smallest):
+            smallest = bound
+    return smallest
 
 
 def choices_of(body: Body) -> int:
