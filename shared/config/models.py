@@ -109,6 +109,8 @@ class Api(Declared):
     revision: str = "1"
     version: str = ""
     is_current_revision: bool = True
+    # APIM's `context.Api.ServiceUrl`: that of the API's backend.
+    service_url: str = Field("", exclude=True, json_schema_extra={"x-derived": True})
 
     @field_validator("path")
     @classmethod
@@ -123,11 +125,6 @@ class Api(Declared):
         if path.split("/")[0].lower() == "_management":
             raise ValueError("/_management is the gateway's own")
         return path
-
-    @property
-    def service_url(self) -> str:
-        """APIM's `context.Api.ServiceUrl`; backends carry URLs here."""
-        return ""
 
 
 class Product(Declared):
@@ -235,7 +232,7 @@ class Gateway(Declared):
     @model_validator(mode="before")
     @classmethod
     def _ids(cls, data: Any) -> Any:
-        """Give each API, product and subscription the id it is declared under."""
+        """Give each API, product and subscription the id it is declared under, and each API its backend's URL."""
         if not isinstance(data, dict):
             return data
         named = dict(data)
@@ -246,4 +243,10 @@ class Gateway(Declared):
                     key: {**value, "id": str(key)} if isinstance(value, dict) else value
                     for key, value in entries.items()
                 }
+        backends = named.get("backends")
+        for api in (named.get("apis") or {}).values() if isinstance(named.get("apis"), dict) else ():
+            backend = backends.get(api.get("backend")) if isinstance(backends, dict) and isinstance(api, dict) else None
+            url = backend.get("url") if isinstance(backend, dict) else None
+            if isinstance(url, str):
+                api["service_url"] = url
         return named
