@@ -243,10 +243,11 @@ class Gateway(Declared):
                     key: {**value, "id": str(key)} if isinstance(value, dict) else value
                     for key, value in entries.items()
                 }
-        backends = named.get("backends")
-        for api in (named.get("apis") or {}).values() if isinstance(named.get("apis"), dict) else ():
-            backend = backends.get(api.get("backend")) if isinstance(backends, dict) and isinstance(api, dict) else None
-            url = backend.get("url") if isinstance(backend, dict) else None
-            if isinstance(url, str):
-                api["service_url"] = url
+        backends, apis = named.get("backends"), named.get("apis")
+        if isinstance(backends, dict) and isinstance(apis, dict):
+            for api in apis.values():
+                id = api.get("backend") if isinstance(api, dict) else None
+                backend = backends.get(id) if isinstance(id, str) else None
+                if isinstance(backend, dict) and isinstance(backend.get("url"), str):
+                    api["service_url"] = backend["url"]
         return named
