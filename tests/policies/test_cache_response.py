@@ -59,6 +59,7 @@ def test_only_named_parameters_and_headers_count() -> None:
         <vary-by-query-parameter>a;b</vary-by-query-parameter>"""
     with Counting() as service, policies(caching(children=children), service.url) as gateway:
         assert texts(gateway, "/q?a=1&c=1", "/q?c=2&a=1", "/q?a=2", "/q?a=1&b=1") == ["1", "1", "2", "3"]
+        assert gateway.call(path="/q?a=1b2").text != gateway.call(path="/q?a=1&b=2b").text
         first = gateway.call(path="/q", headers={"x-tenant": "1", "accept": "2"}).text
         assert gateway.call(path="/q", headers={"x-tenant": "", "accept": "12"}).text != first
         assert gateway.call(path="/q", headers={"X-TENANT": "1", "accept": "2"}).text == first

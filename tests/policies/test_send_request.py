@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.policies.running import document, policies, problems
-from tests.support.backend import Backend
+from tests.support.backend import Backend, Script
 from tests.support.identity import Identity
 from tests.support.service import Reply, Service, reply_json
 
@@ -123,6 +123,13 @@ def test_the_timeout_is_for_the_whole_answer(service: Service) -> None:
         started = time.monotonic()
         assert gateway.call().status_code == 504
         assert time.monotonic() - started < 2.5
+
+
+def test_an_answer_that_drips_does_not_outlive_the_timeout(backend: Backend) -> None:
+    backend.script = Script(chunk_every=0.4)
+    url = f"<set-url>{backend.url}/v1/models</set-url>"
+    with policies(document(inbound=f'<send-request timeout="1">{url}</send-request>')) as gateway:
+        assert gateway.call().status_code == 504
 
 
 def test_it_goes_through_a_proxy(service: Service) -> None:
