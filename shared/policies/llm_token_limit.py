@@ -62,7 +62,8 @@ class LlmTokenLimit(Policy):
 
     With `estimate-prompt-tokens` the prompt is counted by a tokenizer before the call and a body that cannot be counted
     is refused; for streams it always is counted. Headers of a stream leave before its end: they tell the estimate.
-    Tokens of a cached answer are not counted.
+    Tokens of a cached answer are not counted. API Management's page wants a literal `tokens-per-minute`, documents in
+    use compute it.
     https://learn.microsoft.com/azure/api-management/llm-token-limit-policy
     """
 
@@ -70,7 +71,7 @@ class LlmTokenLimit(Policy):
     sections: ClassVar[frozenset[Section]] = frozenset({"inbound"})
 
     counter_key: Expression[str]
-    tokens_per_minute: Tokens | None = None
+    tokens_per_minute: Expression[Tokens] | None = None
     token_quota: Expression[Tokens] | None = None
     token_quota_period: Expression[Period] | None = None
     estimate_prompt_tokens: bool = False
@@ -119,19 +120,22 @@ class LlmTokenLimit(Policy):
 
     @cached_property
     def _constant_limit(self) -> Limit | None:
-        quota, period = self.token_quota, self.token_quota_period
-        if quota is None or period is None:
-            return self._limit_of(None, None)
-        if quota.compiled is not None or period.compiled is not None:
+        """The limit that holds for every request; None when an expression gives some of it."""
+        per_minute, quota, period = self.tokens_per_minute, self.token_quota, self.token_quota_period
+        if any(value is not None and value.compiled is not None for value in (per_minute, quota, period)):
             return None
-        return self._limit_of(quota.constant, period.constant)
+        return self._limit_of(*(None if value is None else value.constant for value in (per_minute, quota, period)))
 
     async def _limit(self, ctx: Context) -> Limit:
-        assert self.token_quota is not None and self.token_quota_period is not None
-        return self._limit_of(await self.token_quota(ctx), await self.token_quota_period(ctx))
+        per_minute, quota, period = self.tokens_per_minute, self.token_quota, self.token_quota_period
+        return self._limit_of(
+            None if per_minute is None else await per_minute(ctx),
+            None if quota is None else await quota(ctx),
+            None if period is None else await period(ctx),
+        )
 
-    def _limit_of(self, quota: int | None, period: Period | None) -> Limit:
-        window = Window(self.tokens_per_minute, 60) if self.tokens_per_minute is not None else None
+    def _limit_of(self, per_minute: int | None, quota: int | None, period: Period | None) -> Limit:
+        window = Window(per_minute, 60) if per_minute is not None else None
         quotas = (Quota(quota, Calendar(period)),) if quota is not None and period is not None else ()
         return Limit(window, quotas, "tokens", self.shards, self.on_storage_error)
 
