@@ -14,7 +14,12 @@ log = logging.getLogger("gateway")
 
 
 async def run_pipeline(ctx: Context, sections: Sections) -> GatewayResponse:
-    """The answer to a request. An error in a section becomes the answer of the on-error section."""
+    """The answer to a request. An error in a section becomes the answer of the on-error section.
+
+    Until a backend has answered the response is an empty 200, as in APIM: documents in use ask for its StatusCode
+    before they forward, and without a forward-request it is what is sent.
+    """
+    ctx.response = GatewayResponse(200, status_reason="OK")
     try:
         for name, statements in (
             ("inbound", sections.inbound),
@@ -30,8 +35,8 @@ async def run_pipeline(ctx: Context, sections: Sections) -> GatewayResponse:
                 if isinstance(ended, Shortcut):
                     await _finish(ctx, ended.rest(sections.outbound))
                 break
-        if ctx.response is None:
-            ctx.response = GatewayResponse(200)  # APIM: no forward-request, no backend call, an empty answer
+        if ctx.response is None:  # a retry that went on from a failed forward-request without another one
+            ctx.response = GatewayResponse(200, status_reason="OK")
         await ctx.before_reply()
         return ctx.response
     except ClientGone:

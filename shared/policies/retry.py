@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from shared.context import Context
+from shared.errors import GatewayError, PolicyFailed
 from shared.message import GatewayResponse
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
@@ -39,9 +40,11 @@ def wait_before(
 class Retry(Policy):
     """Runs its policies once, then up to `count` times more while `condition` holds, which is asked after each run.
 
-    With `first-fast-retry` the first retry does not wait. An error inside ends the retry and the section, as in APIM:
-    only what leaves a response or a variable to look at can be retried. Before the next run the response of the former
-    one lets go of its connection: status and headers can still be read, a body only if it was read before.
+    With `first-fast-retry` the first retry does not wait. An error inside is retried too where the condition holds for
+    it: `context.Response` is null when forward-request got no answer, and has the status that
+    `fail-on-error-status-code` made an error; a condition that throws over it does not hold. The last error goes on.
+    Before the next run the response of the former one lets go of its connection: status and headers can still be read,
+    a body only if it was read before.
 
     A request body that was sent as a stream cannot be sent again (forward-request's `buffer-request-body` keeps it):
     then the last response stays and the trace and the log say why.
@@ -67,14 +70,15 @@ class Retry(Policy):
         """Run, ask, wait, run again."""
         retries = 0
         while True:
-            answer = await run(self.statements, ctx)
-            if answer is not None:
-                return answer
-            if not await self.condition(ctx) or retries >= await self.count(ctx):
-                return None
-            if ctx.request.sent and not ctx.request.replayable:
-                ctx.trace("not retried: the request body was a stream and has been sent", self.element, "error")
-                log.warning("request %s: not retried, its body was a stream and has been sent", ctx.request_id)
+            error: GatewayError | None = None
+            try:
+                if (answer := await run(self.statements, ctx)) is not None:
+                    return answer
+            except GatewayError as failure:
+                error = failure
+            if not await self._again(ctx, retries, error):
+                if error is not None:
+                    raise error
                 return None
             retries += 1
             wait = await self._wait(ctx, retries)
@@ -82,6 +86,23 @@ class Retry(Policy):
             await let_go(ctx)
             if wait:
                 await asyncio.sleep(wait)
+
+    async def _again(self, ctx: Context, retries: int, error: GatewayError | None) -> bool:
+        """Whether to run once more after `retries` retries, the last of which may have ended in an error."""
+        ctx.last_error = error
+        try:
+            wanted = await self.condition(ctx) and retries < await self.count(ctx)
+        except PolicyFailed:
+            if error is None:
+                raise
+            wanted = False
+        finally:
+            ctx.last_error = None
+        if wanted and ctx.request.sent and not ctx.request.replayable:
+            ctx.trace("not retried: the request body was a stream and has been sent", self.element, "error")
+            log.warning("request %s: not retried, its body was a stream and has been sent", ctx.request_id)
+            return False
+        return wanted
 
     async def _wait(self, ctx: Context, retry: int) -> float:
         if retry == 1 and await self.first_fast_retry(ctx):

@@ -66,9 +66,50 @@ def test_an_answer_inside_ends_it(backend: Backend) -> None:
     assert len(backend.requests) == 1
 
 
-def test_an_error_inside_ends_it(backend: Backend) -> None:
+def test_no_answer_is_a_null_response_and_can_be_retried(backend: Backend) -> None:
+    backend.scripts.extend([Script(hang_up=True), Script(delay=20), Script(status=503)])
+    backend.script = Script(body="ok")
+    condition = "@(context.Response == null || context.Response.StatusCode == 503)"
+    policy = retrying('count="5" interval="0"', '<forward-request timeout="1" />', condition)
+    with policies(policy, backend.url) as gateway:
+        assert gateway.call("POST", json={}).text == "ok"
+    assert len(backend.requests) == 4
+
+
+def test_the_last_error_goes_on_when_the_retries_are_used_up(backend: Backend) -> None:
     backend.script = Script(hang_up=True)
-    with policies(retrying('count="5" interval="0"'), backend.url) as gateway:
+    condition = '@(context.LastError.Reason == "BackendConnectionFailure")'
+    tell = '<set-header name="x-path"><value>@(context.LastError.Path)</value></set-header>'
+    inner = f'<retry condition="{condition}" count="2" interval="0"><forward-request /></retry>'
+    with policies(document(backend=inner, on_error=tell), backend.url) as gateway:
+        answer = gateway.call("POST", json={})
+    assert (answer.status_code, answer.headers["x-path"]) == (502, "retry[1]/forward-request[1]")
+    assert len(backend.requests) == 3
+
+
+def test_a_status_made_an_error_can_be_retried_elsewhere(backend: Backend) -> None:
+    """As documents in use do: they look at the status before the first forward-request, too."""
+    backend.scripts.append(Script(status=429))
+    backend.script = Script(body="ok")
+    throttled = "@(context.Response.StatusCode == 429)"
+    inner = (
+        f'<choose><when condition="{throttled}"><set-header name="x-to"><value>payg</value></set-header></when>'
+        '<otherwise><set-header name="x-to"><value>ptu</value></set-header></otherwise></choose>'
+        '<forward-request timeout="120" fail-on-error-status-code="true" buffer-response="false" />'
+    )
+    policy = retrying('count="3" interval="0" max-interval="10" delta="2"', inner, throttled)
+    with policies(policy, backend.url) as gateway:
+        assert gateway.call().text == "ok"
+        assert [request.header("x-to") for request in backend.requests] == ["ptu", "payg"]
+        backend.script = Script(status=400)
+        assert gateway.call().status_code == 400
+    assert len(backend.requests) == 3
+
+
+def test_a_condition_that_throws_over_an_error_does_not_hold(backend: Backend) -> None:
+    backend.script = Script(hang_up=True)
+    condition = "@(context.Response.StatusCode == 429)"
+    with policies(retrying('count="5" interval="0"', condition=condition), backend.url) as gateway:
         assert gateway.call("POST", json={}).status_code == 502
     assert len(backend.requests) == 1
 
@@ -114,12 +155,12 @@ def test_wrong_attributes_do_not_load(attributes: str, message: str) -> None:
 def test_the_condition_sees_each_answer_and_policies_inside_the_one_before(backend: Backend) -> None:
     backend.scripts.extend([Script(status=429), Script(status=503)])
     backend.script = Script(body="third")
-    seen = "@((context.Response == null ? 0 : context.Response.StatusCode).ToString())"
+    seen = "@(context.Response.StatusCode.ToString())"
     inner = f'<set-header name="x-seen" exists-action="override"><value>{seen}</value></set-header><forward-request />'
     condition = "@(context.Response.StatusCode == 429 || context.Response.StatusCode >= 500)"
     with policies(retrying('count="@(1 + 4)" interval="@(0)"', inner, condition), backend.url) as gateway:
         answer = gateway.call("POST", json={})
-    assert [request.header("x-seen") for request in backend.requests] == ["0", "429", "503"]
+    assert [request.header("x-seen") for request in backend.requests] == ["200", "429", "503"]
     assert answer.text == "third"
 
 
