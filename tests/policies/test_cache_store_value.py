@@ -1,20 +1,11 @@
-"""cache-store-value, cache-lookup-value, cache-remove-value: values come back as what they were."""
+"""cache-store-value: what can be cached, where, and that values come back as what they were."""
 
 import pytest
 
+from tests.policies.caching import LOOKUP_VALUE, RETURN, STORE_VALUE, by_method
 from tests.policies.running import document, policies, problems
 from tests.support.azurite import Azurite
 from tests.support.backend import Backend
-
-RETURN = "<return-response><set-body>@(%s)</set-body></return-response>"
-STORE = '<cache-store-value key="k" value="@(%s)" duration="60" caching-type="internal" />'
-LOOKUP = '<cache-lookup-value key="k" variable-name="v" caching-type="internal" />'
-
-
-def by_method(post: str, get: str) -> str:
-    """A document that does one thing for POST and another for the rest."""
-    when = """<when condition='@(context.Request.Method == "POST")'>"""
-    return document(inbound=f"<choose>{when}{post}{RETURN % 'null'}</when></choose>{get}")
 
 
 @pytest.mark.parametrize(
@@ -54,50 +45,13 @@ def by_method(post: str, get: str) -> str:
     ],
 )
 def test_a_value_comes_back_as_what_it_was(value: str, read: str, expected: str) -> None:
-    with policies(by_method(STORE % value, LOOKUP + RETURN % read)) as gateway:
+    with policies(by_method(STORE_VALUE % value, LOOKUP_VALUE + RETURN % read)) as gateway:
         assert gateway.call("POST").status_code == 200
         assert gateway.call().text == expected
 
 
-def test_changing_what_was_read_does_not_change_what_is_cached() -> None:
-    change = """<set-variable name="x" value='@{ var o = (JObject)context.Variables["v"]; o["a"] = 2; return 0; }' />"""
-    get = LOOKUP + RETURN % '((JObject)context.Variables["v"])["a"].ToString()'
-    put = LOOKUP + change
-    xml = by_method(STORE % 'JObject.Parse("{\\"a\\": 1}")', "").replace(
-        "</choose>",
-        f"""</choose><choose><when condition='@(context.Request.Method == "PUT")'>{put}</when></choose>{get}""",
-    )
-    with policies(xml) as gateway:
-        gateway.call("POST")
-        gateway.call("PUT")
-        assert gateway.call().text == "1"
-
-
-def test_a_miss_leaves_the_variable_unset_or_gives_the_default() -> None:
-    contains = 'context.Variables.ContainsKey("v").ToString()'
-    with policies(document(inbound=LOOKUP + RETURN % contains)) as gateway:
-        assert gateway.call().text == "False"
-    default = '<cache-lookup-value key="k" variable-name="v" default-value="@(new JArray(1))" />'
-    with policies(document(inbound=default + RETURN % '((JArray)context.Variables["v"])[0].ToString()')) as gateway:
-        assert gateway.call().text == "1"
-
-
-def test_a_removed_value_and_one_whose_time_is_over_are_gone() -> None:
-    remove = '<cache-remove-value key="k" caching-type="internal" />'
-    get = LOOKUP + RETURN % 'context.Variables.ContainsKey("v").ToString()'
-    with policies(by_method(STORE % "1", get)) as gateway:
-        gateway.call("POST")
-        assert gateway.call().text == "True"
-    with policies(by_method(STORE % "1" + remove, get)) as gateway:
-        gateway.call("POST")
-        assert gateway.call().text == "False"
-    with policies(by_method(STORE.replace('"60"', '"0"') % "1", get)) as gateway:
-        gateway.call("POST")
-        assert gateway.call().text == "False"
-
-
 def test_a_response_cannot_be_cached(backend: Backend) -> None:
-    with policies(document(outbound=STORE % "context.Response"), backend.url) as gateway:
+    with policies(document(outbound=STORE_VALUE % "context.Response"), backend.url) as gateway:
         assert gateway.call().status_code == 500
 
 

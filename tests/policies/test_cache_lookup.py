@@ -1,35 +1,11 @@
-"""cache-lookup and cache-store: what is answered from the cache, for whom, and what never is."""
+"""cache-lookup: what is answered from the cache, and for whom."""
 
 import threading
-from typing import Any
 
 import httpx
-import pytest
 
-from tests.policies.running import Running, document, policies, problems
-from tests.support.service import Reply, Service
-
-LOOKUP = """<cache-lookup vary-by-developer="false" vary-by-developer-groups="false" caching-type="internal" %s>
-  %s</cache-lookup>"""
-STORE = '<cache-store duration="60" />'
-
-
-class Counting(Service):
-    """Answers each request with its number."""
-
-    def __init__(self, headers: dict[str, str] | None = None, status: int = 200) -> None:
-        super().__init__()
-        self.default = lambda request: Reply(
-            status, str(len(self.requests)).encode(), {"content-type": "text/plain", **(headers or {})}
-        )
-
-
-def caching(attributes: str = "", children: str = "", store: str = STORE, before: str = "", after: str = "") -> str:
-    return document(inbound=before + LOOKUP % (attributes, children), outbound=store + after)
-
-
-def texts(gateway: Running, *paths: str, **options: Any) -> list[str]:
-    return [gateway.call(path=path, **options).text for path in paths]
+from tests.policies.caching import LOOKUP, STORE, Counting, caching, texts
+from tests.policies.running import document, policies, problems
 
 
 def test_the_second_get_is_answered_from_the_cache() -> None:
@@ -77,62 +53,11 @@ def test_requests_with_authorization_are_cached_only_where_the_author_says_so() 
         assert texts(gateway, "/a", headers={"authorization": "Bearer b"}) == ["2"]
 
 
-@pytest.mark.parametrize(
-    ("service", "store", "cached"),
-    [
-        (Counting(status=404), STORE, False),
-        (Counting(status=404), '<cache-store duration="60" cache-response="true" />', True),
-        (Counting({"set-cookie": "a=b"}), STORE, False),
-        (Counting({"content-type": "text/event-stream"}), STORE, False),
-        (Counting(), '<cache-store duration="0" />', False),
-    ],
-)
-def test_what_is_cached(service: Service, store: str, cached: bool) -> None:
-    with service, policies(caching(store=store), service.url) as gateway:
-        assert texts(gateway, "/a", "/a") == (["1", "1"] if cached else ["1", "2"])
-
-
-def test_a_streamed_body_is_kept_when_it_is_small_and_whole() -> None:
-    with Service() as service:
-        for path, size in (("/small", 900_000), ("/large", 1_100_000)):
-            service.routes[path] = lambda request, size=size: Reply(200, b"x" * size)
-        with policies(caching(), service.url) as gateway:
-            for path, expected in (("/small", 1), ("/large", 2)):
-                sizes = [len(gateway.call(path=path).content) for _ in range(2)]
-                assert sizes[0] == sizes[1] > 800_000
-                assert sum(request.path == path for request in service.requests) == expected
-            with gateway.client.stream("GET", "/api/gone") as half:
-                half.close()
-
-
-def test_a_compressed_response_serves_callers_that_cannot_unpack_it() -> None:
-    import gzip
-
-    with Service() as service:
-        service.default = lambda request: Reply(200, gzip.compress(b"unpacked"), {"content-encoding": "gzip"})
-        with policies(caching(), service.url) as gateway:
-            assert gateway.call(path="/a").text == "unpacked"
-            plain = httpx.get(f"{gateway.url}/api/a", headers={"accept-encoding": "identity"})
-            assert (plain.content, plain.headers.get("content-encoding")) == (b"unpacked", None)
-        assert len(service.requests) == 1
-
-
 def test_a_miss_asks_for_the_whole_response() -> None:
     conditional = {"if-none-match": '"1"', "range": "bytes=0-1", "cache-control": "max-age=0"}
     with Counting() as service, policies(caching(), service.url) as gateway:
         gateway.call(path="/a", headers=conditional)
         assert [service.requests[0].header(name) for name in conditional] == [None, None, None]
-
-
-def test_downstream_caches_are_told_what_they_may_do() -> None:
-    with Counting() as service:
-        with policies(caching('downstream-caching-type="public"'), service.url) as gateway:
-            gateway.call(path="/a")
-            kept = gateway.call(path="/a").headers["cache-control"]
-            assert kept.startswith("public, max-age=") and kept.endswith(", must-revalidate")
-            assert 50 <= int(kept.split("=")[1].split(",")[0]) <= 60
-        with policies(caching('downstream-caching-type="private" must-revalidate="false"'), service.url) as gateway:
-            assert gateway.call(path="/a").headers["cache-control"] == "private, max-age=60"
 
 
 def test_developers_do_not_see_each_others_responses() -> None:
