@@ -1,10 +1,11 @@
 """The model or deployment a request names, and the same request with another name (pure)."""
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
+
+import orjson
 
 from shared.message import GatewayRequest
 
@@ -38,7 +39,7 @@ def renamed(request: GatewayRequest, model: str) -> Renamed:
     document = _document(request)
     if document is None or "model" not in document:
         return Renamed(request.url.path)
-    return Renamed(request.url.path, json.dumps({**document, "model": model}, separators=(",", ":")).encode())
+    return Renamed(request.url.path, orjson.dumps({**document, "model": model}))
 
 
 def _document(request: GatewayRequest) -> dict[str, Any] | None:
