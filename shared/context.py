@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -213,7 +213,8 @@ class Context:
 
     `withheld` has the header fields the caller sent that policies may read but no backend gets as they came: keys,
     credentials, forwarding headers. `watch` is there while a caller may hang up. `client_certificate` is shown to the
-    backend. `notes` are what one policy leaves for another of the same request, by type.
+    backend. `notes` are what one policy leaves for another of the same request, by type. `unverified` are the checks
+    that are under way beside the policies; see `verify`.
     """
 
     __slots__ = (
@@ -241,6 +242,7 @@ class Context:
         "watch",
         "client_certificate",
         "notes",
+        "unverified",
         "_request_id",
         "_on_reply",
         "_on_completion",
@@ -271,6 +273,7 @@ class Context:
         self.watch: ClientWatch | None = None
         self.client_certificate: ClientCertificate | None = None
         self.notes: dict[type, Any] = {}
+        self.unverified: list[asyncio.Task[None]] = []
         self._request_id: uuid.UUID | None = None
         self._on_reply: list[ReplyCallback] = []
         self._on_completion: list[CompletionCallback] | None = []
@@ -332,6 +335,27 @@ class Context:
         """Run the reply callbacks, the last registered first, so that each wraps what came before it."""
         while self._on_reply:
             await self._on_reply.pop()(self)
+
+    def verify(self, check: Coroutine[Any, Any, None]) -> None:
+        """Check something of the request beside the policies that may run ahead of the verdict. Nothing else happens
+        before `verified`: no other policy, no call to a backend, no answer. The check raises what is the answer then.
+        """
+        task = asyncio.create_task(check)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self.unverified.append(task)
+        self.on_completion(lambda _: self.abandon_checks())
+
+    async def verified(self) -> None:
+        """Wait for the verdicts; raises what a check raises."""
+        for check in tuple(self.unverified):
+            await check
+        self.unverified.clear()
+
+    def abandon_checks(self) -> None:
+        """End the checks under way: something else has become the answer."""
+        for check in self.unverified:
+            check.cancel()
+        self.unverified.clear()
 
     def on_completion(self, callback: CompletionCallback) -> None:
         """Run `callback` exactly once when the last byte is out or the exchange has failed, however it ends."""

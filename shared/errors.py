@@ -13,7 +13,7 @@ ConfigError                  everything wrong with a configuration, at once
 ClientGone                   the caller hung up; nobody is left to answer
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -23,6 +23,7 @@ class GatewayError(Exception):
     `status` is the HTTP status, `message` the text a caller may see, `source` and `reason` are APIM's
     (Error handling in API Management policies). `detail` is for operators only and never leaves in a response.
     `answer` is the text of the default error body where APIM sends another one than it gives `LastError.Message`.
+    `inner` is for programs of the caller: what the error object of the body has as `innererror`, as Azure OpenAI's has.
     `status_reason` is what policies find in `context.Response.StatusReason`.
     """
 
@@ -42,6 +43,7 @@ class GatewayError(Exception):
         code: str | None = None,
         detail: str = "",
         answer: str | None = None,
+        inner: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -52,6 +54,7 @@ class GatewayError(Exception):
         self.headers = list(headers)
         self.code = code
         self.detail = detail
+        self.inner = inner
         self.scope = ""
         self.section = ""
         self.path = ""

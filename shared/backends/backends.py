@@ -42,6 +42,10 @@ class Backends:
         """Whether a backend or pool of that id is declared."""
         return id in self._targets or id in self._pools
 
+    def single(self, id: str) -> Target | None:
+        """The backend of that id, for calls of a policy's own; None when there is none, or it is a pool."""
+        return self._targets.get(id)
+
     def choose(self, ctx: Context) -> Target | Pooled:
         """What a policy chose, else the API's own backend. PolicyFailed when there is none."""
         if ctx.backend_url is not None:

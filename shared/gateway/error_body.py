@@ -41,10 +41,15 @@ def error_fields(error: GatewayError, dialect: Dialect, request_id: str) -> dict
     if error.status >= 500:
         fields["activityId"] = request_id
     if dialect == "anthropic":
-        fields |= {"type": "error", "error": {"type": kind, "message": error.answer}, "request_id": request_id}
+        said: dict[str, Any] = {"type": kind, "message": error.answer}
+        if error.code is not None:
+            said["code"] = error.code
+        fields |= {"type": "error", "error": said, "request_id": request_id}
     else:
         code = error.code or CODES.get(error.reason) or _snake(error.reason)
         fields["error"] = {"message": error.answer, "type": kind, "param": None, "code": code}
+    if error.inner is not None:
+        fields["error"]["innererror"] = error.inner
     return fields
 
 

@@ -2,16 +2,17 @@
 
 from shared.backends.background import Background
 from shared.backends.client_tls import ClientTls
+from shared.backends.content_safety import ContentSafety
 from shared.backends.event_hubs import EventHubs
 from shared.backends.openid import OpenIdProviders
 from shared.backends.sender import Sender
 from shared.backends.transport import Transport
 from shared.context import Services
-from shared.policies.llm_content_safety import ContentSafety
 from shared.policies.validate_azure_ad_token import EntraAuthority
 from shared.settings import Settings
 from shared.stores.account import Account
 from shared.stores.cache import TABLE, Caches, MemoryCache, TableCache
+from shared.stores.clean_texts import CleanTexts
 from shared.telemetry.metrics import Metrics, MetricTotals
 
 
@@ -25,13 +26,15 @@ class Outside:
         self.sender = Sender(transport, tls)
         self.background = Background()
         self.event_hubs = EventHubs(self.sender, services.tokens)
+        self.content_safety = ContentSafety(services.tokens, services.random)
         self.table = TableCache(account.tables.table(TABLE, deadline=1.0), services.clock) if account else None
         authority = environment.get("AZURE_AUTHORITY_HOST") or EntraAuthority().url
         services.extras |= {
             Background: self.background,
             Caches: Caches(MemoryCache(services.monotonic), self.table),
             ClientTls: tls,
-            ContentSafety: ContentSafety(environment.get("GATEWAY_ALLOW_UNENFORCED_SAFETY", "").lower() == "true"),
+            CleanTexts: CleanTexts(services.monotonic),
+            ContentSafety: self.content_safety,
             EntraAuthority: EntraAuthority(authority.rstrip("/") if "://" in authority else f"https://{authority}"),
             EventHubs: self.event_hubs,
             Metrics: MetricTotals(),
@@ -43,6 +46,7 @@ class Outside:
         """Let background work and queued messages out, then close."""
         await self.background.aclose()
         await self.event_hubs.aclose()
+        await self.content_safety.aclose()
         if self.table is not None:
             await self.table.aclose()
         await self.sender.aclose()

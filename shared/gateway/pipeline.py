@@ -35,6 +35,8 @@ async def run_pipeline(ctx: Context, sections: Sections) -> GatewayResponse:
                 if isinstance(ended, Shortcut):
                     await _finish(ctx, ended.rest(sections.outbound))
                 break
+        if ctx.unverified:
+            await ctx.verified()
         if ctx.response is None:  # a retry that went on from a failed forward-request without another one
             ctx.response = GatewayResponse(200, status_reason="OK")
         await ctx.before_reply()
@@ -62,6 +64,7 @@ async def answer_error(ctx: Context, error: GatewayError, on_error: Statements) 
         log.warning("request %s: %s: %s", ctx.request_id, error.reason, error.detail)
     error.section = error.section or ctx.section
     ctx.last_error = error
+    ctx.abandon_checks()
     ctx.trace({"message": error.message, "reason": error.reason, "detail": error.detail}, error.source, "error")
     await replace_response(ctx, error_response(ctx, error))
     ctx.section = "on-error"

@@ -1,7 +1,7 @@
 """Runs policies one after the other, and tells which one failed."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from pydantic import BaseModel
 
@@ -11,7 +11,13 @@ from shared.message import GatewayResponse
 
 
 class Statement(Protocol):
-    """A policy at its place in a document. It goes on with None, stops the pipeline with a response, or raises."""
+    """A policy at its place in a document. It goes on with None, stops the pipeline with a response, or raises.
+
+    `runs_ahead` tells that it may run while a check of the request has no verdict yet (`Context.verify`): it lets
+    nothing of the request out.
+    """
+
+    runs_ahead: ClassVar[bool]
 
     @property
     def place(self) -> "Place":
@@ -86,6 +92,8 @@ async def run(statements: Statements, ctx: Context) -> GatewayResponse | None:
         if ctx.trace_entries is not None:
             return await _run_traced(statements, ctx)
         for statement in statements:
+            if ctx.unverified and not statement.runs_ahead:
+                await ctx.verified()
             response = await statement(ctx)
             if response is not None:
                 return response
@@ -99,6 +107,8 @@ async def run(statements: Statements, ctx: Context) -> GatewayResponse | None:
 async def _run_traced(statements: Statements, ctx: Context) -> GatewayResponse | None:
     for statement in statements:
         place = statement.place
+        if ctx.unverified and not statement.runs_ahead:
+            await ctx.verified()
         started = ctx.services.monotonic()
         try:
             response = await statement(ctx)

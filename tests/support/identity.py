@@ -22,5 +22,6 @@ class Identity:
 
     def serve(self, app: App) -> "Identity":
         """Let the app take its tokens from here."""
-        app.services.tokens = app.outside.event_hubs.tokens = IdentityTokens(self.fetch)
+        tokens = IdentityTokens(self.fetch)
+        app.services.tokens = app.outside.event_hubs.tokens = app.outside.content_safety.tokens = tokens
         return self

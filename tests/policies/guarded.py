@@ -1,0 +1,79 @@
+"""Gateways with llm-content-safety in front of a scripted backend and a scripted Content Safety, for its tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.support.backend import Backend
+from tests.support.content_safety import ContentSafetyService
+from tests.support.running import Running, running
+
+KEY = "safety-key"
+CONFIG = """
+backends:
+  safety: { url: "@safety@", credentials: { header: { Ocp-Apim-Subscription-Key: "@key@" } } }
+  root: { url: "@backend@" }
+  v1: { url: "@backend@/v1" }
+apis:
+  llm: { path: llm, kind: openai, backend: v1, subscription_required: false, policy: policies/safety.xml }
+  claude: { path: claude, kind: anthropic, backend: root, subscription_required: false, policy: policies/safety.xml }
+  azure: { path: aoai/openai, kind: azure-ai, backend: root, subscription_required: false, policy: policies/safety.xml }
+  any: { path: any, kind: passthrough, backend: root, subscription_required: false, policy: policies/safety.xml }
+"""
+CATEGORIES = """<categories output-type="EightSeverityLevels">
+  <category name="Hate" threshold="4" /><category name="Violence" threshold="4" />
+</categories>"""
+
+
+def policy(attributes: str = "", *, inside: str = CATEGORIES) -> str:
+    """One llm-content-safety element."""
+    return f'<llm-content-safety backend-id="safety" {attributes}>{inside}</llm-content-safety>'
+
+
+def document(inbound: str = "", outbound: str = "", on_error: str = "") -> str:
+    """A document for the API scope."""
+    return (
+        f"<policies><inbound><base />{inbound}</inbound><backend><base /></backend>"
+        f"<outbound><base />{outbound}</outbound><on-error><base />{on_error}</on-error></policies>"
+    )
+
+
+@dataclass
+class Guarded:
+    """The gateway, what is behind it, and a client for it."""
+
+    gateway: Running
+    backend: Backend
+    safety: ContentSafetyService
+    client: httpx.Client = field(repr=False)
+
+    def chat(self, *messages: Any, **fields: Any) -> httpx.Response:
+        """A chat completion; a plain text is a user's message."""
+        said = [{"role": "user", "content": one} if isinstance(one, str) else one for one in messages]
+        return self.post("/llm/chat/completions", {"model": "gpt-4o", "messages": said, **fields})
+
+    def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
+        """A call with a JSON body."""
+        return self.client.post(path, json=body, **options)
+
+
+@contextmanager
+def guarded(xml: str, *, safety: ContentSafetyService | None = None, key: str = KEY) -> Iterator[Guarded]:
+    """Run all three until the block ends; `xml` is the API's document."""
+    with ExitStack() as stack:
+        service = stack.enter_context(safety or ContentSafetyService(key=KEY))
+        backend = stack.enter_context(Backend())
+        gateway = stack.enter_context(
+            running(
+                CONFIG,
+                files={"policies/safety.xml": xml},
+                values={"safety": service.url, "backend": backend.url, "key": key},
+            )
+        )
+        client = stack.enter_context(httpx.Client(base_url=gateway.url, trust_env=False, timeout=20))
+        yield Guarded(gateway, backend, service, client)
