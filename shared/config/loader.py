@@ -1,5 +1,6 @@
 """Reads `gateway.yaml` into models and tells every problem with file, line and path, all at once."""
 
+import asyncio
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -48,7 +49,7 @@ async def load(
     """Read and validate `file`. Never raises for what is in the file: look at `problems`."""
     loaded = Loaded(file, None, NamedValues(), placeholders=placeholders)
     try:
-        loaded.tree = YAML(typ="rt").load(file.read_text(encoding="utf-8"))
+        loaded.tree = await asyncio.to_thread(_read, file)
     except (OSError, UnicodeDecodeError) as error:
         loaded.problem((), f"cannot be read: {error.strerror if isinstance(error, OSError) else error}")
         return loaded
@@ -68,6 +69,10 @@ async def load(
     for location, message in _broken_references(loaded.gateway):
         loaded.problem(location, message)
     return loaded
+
+
+def _read(file: Path) -> Any:
+    return YAML(typ="rt").load(file.read_text(encoding="utf-8"))
 
 
 async def _named_values(

@@ -18,7 +18,9 @@ CONFIG = """
 named_values:
   third-party-key: {{ key_vault: "{vault}/secrets/third-party" }}
 backends:
-  azure: {{ url: "{backend}/v1", credentials: {{ managed_identity: {{ resource: "https://cognitiveservices.azure.com" }} }} }}
+  azure:
+    url: "{backend}/v1"
+    credentials: {{ managed_identity: {{ resource: "https://cognitiveservices.azure.com" }} }}
   foundry:
     url: "{backend}/v1"
     credentials: {{ managed_identity: {{ resource: "https://ai.azure.com/", client_id: "the-client" }} }}

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from shared.gateway.tracing import DebugTokens
-from tests.support.azurite import Azurite
 from tests.support.azure_platform import AzurePlatform
+from tests.support.azurite import Azurite
 from tests.support.backend import Backend
 from tests.support.running import KEY, Running, running
 from tests.support.serve import gateways
