@@ -17,6 +17,7 @@ class AuthenticationBasic(Policy):
 
     element: ClassVar[str] = "authentication-basic"
     sections: ClassVar[frozenset[Section]] = frozenset({"inbound"})
+    runs_ahead: ClassVar[bool] = True
 
     username: Expression[str]
     password: Expression[str]

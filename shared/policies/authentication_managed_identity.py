@@ -21,6 +21,7 @@ class AuthenticationManagedIdentity(Policy):
     """
 
     element: ClassVar[str] = "authentication-managed-identity"
+    runs_ahead: ClassVar[bool] = True
 
     resource: Expression[str]
     client_id: str | None = None

@@ -47,6 +47,7 @@ class CacheLookup(Policy):
     element: ClassVar[str] = "cache-lookup"
     sections: ClassVar[frozenset[Section]] = frozenset({"inbound"})
     once: ClassVar[bool] = True
+    runs_ahead: ClassVar[bool] = True
 
     vary_by_developer: Expression[bool]
     vary_by_developer_groups: Expression[bool]

@@ -19,6 +19,7 @@ class CacheLookupValue(Policy):
     """
 
     element: ClassVar[str] = "cache-lookup-value"
+    runs_ahead: ClassVar[bool] = True
 
     key: Expression[str]
     variable_name: str

@@ -27,6 +27,7 @@ class Choose(Policy):
     """
 
     element: ClassVar[str] = "choose"
+    runs_ahead: ClassVar[bool] = True
 
     branches: tuple[When, ...] = Field(alias="(branches)")
     otherwise: Nested = Field((), alias="(otherwise)")

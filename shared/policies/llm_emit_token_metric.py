@@ -20,6 +20,7 @@ class LlmEmitTokenMetric(Policy):
 
     element: ClassVar[str] = "llm-emit-token-metric"
     sections: ClassVar[frozenset[Section]] = frozenset({"inbound"})
+    runs_ahead: ClassVar[bool] = True
 
     namespace: str = "API Management"
     dimensions: Dimensions = Field(alias="(dimensions)")

@@ -22,6 +22,7 @@ class LlmSemanticCacheLookup(Policy):
     element: ClassVar[str] = "llm-semantic-cache-lookup"
     sections: ClassVar[frozenset[Section]] = frozenset({"inbound"})
     once: ClassVar[bool] = True
+    runs_ahead: ClassVar[bool] = True
 
     score_threshold: float = Field(ge=0, le=1)
     embeddings_backend_id: str

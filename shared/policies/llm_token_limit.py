@@ -69,6 +69,7 @@ class LlmTokenLimit(Policy):
 
     element: ClassVar[str] = "llm-token-limit"
     sections: ClassVar[frozenset[Section]] = frozenset({"inbound"})
+    runs_ahead: ClassVar[bool] = True
 
     counter_key: Expression[str]
     tokens_per_minute: Expression[Tokens] | None = None

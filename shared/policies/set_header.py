@@ -35,6 +35,7 @@ class SetHeader(Policy):
     """
 
     element: ClassVar[str] = "set-header"
+    runs_ahead: ClassVar[bool] = True
 
     name: Expression[str]
     exists_action: Expression[ExistsAction] = Field(default_factory=lambda: Expression("override"))

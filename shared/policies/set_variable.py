@@ -15,6 +15,7 @@ class SetVariable(Policy):
     """
 
     element: ClassVar[str] = "set-variable"
+    runs_ahead: ClassVar[bool] = True
 
     name: str
     value: Expression[Any]
