@@ -6,11 +6,13 @@ from pydantic import Field
 
 from shared.context import Context
 from shared.errors import Refusal
-from shared.message import GatewayResponse
+from shared.message import CREDENTIALS, GatewayResponse
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.nodes import Element
 from shared.policies.policy import Policy, Section
+
+SECRET = CREDENTIALS | {b"cookie"}
 
 
 class CheckHeader(Policy):
@@ -19,7 +21,7 @@ class CheckHeader(Policy):
     APIM's page asks for `ignore-case`; documents in use leave it out, and then case counts.
 
     A header sent several times passes when each of its values does. Who is refused gets the status and the message of
-    the attributes; `context.LastError` has APIM's own words.
+    the attributes; `context.LastError` has APIM's own words, but not the value of a header that holds a credential.
     https://learn.microsoft.com/azure/api-management/check-header-policy
     """
 
@@ -52,7 +54,8 @@ class CheckHeader(Policy):
         allowed = {_comparable(await value(ctx), ignore_case) for value in self.values}
         for value in given:
             if _comparable(value, ignore_case) not in allowed:
-                message = f"Header {name} value of {value} is not allowed. Access denied."
+                shown = "***" if name.lower().encode("latin-1", "replace") in SECRET else value
+                message = f"Header {name} value of {shown} is not allowed. Access denied."
                 raise await self._refusal(ctx, "HeaderValueNotAllowed", message)
         return None
 

@@ -85,6 +85,7 @@ class Cors(Policy):
                 allowed.append(("access-control-expose-headers", exposed))
             ctx.on_reply(_adding(allowed))
             return None
+        ctx.trace("origin or method is not allowed", self.element)
         if ctx.request.method in ("GET", "HEAD") and await self.terminate_unmatched_request(ctx):
             return GatewayResponse(200)
         return None

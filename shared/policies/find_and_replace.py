@@ -26,7 +26,8 @@ class FindAndReplace(Policy):
     to: Expression[str]
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
-        """Replace. PolicyFailed when there is nothing to look for, or the body's charset does not have the texts."""
+        """Replace. PolicyFailed when there is nothing to look for, the body's charset does not have the texts, or the
+        body would grow beyond the limit of request bodies."""
         message = ctx.message
         old, new = await self.from_(ctx), await self.to(ctx) or ""
         charset = charset_of(message.headers)
@@ -35,6 +36,11 @@ class FindAndReplace(Policy):
         except UnicodeEncodeError as error:
             raise PolicyFailed(detail=f"{charset} does not have the text") from error
         body = await message.read()
-        if wanted in body:
+        found = body.count(wanted)
+        if len(body) + found * (len(replacement) - len(wanted)) > ctx.request.limit:
+            raise PolicyFailed(detail=f"the body would become larger than {ctx.request.limit} bytes")
+        if found:
             message.set_body(body.replace(wanted, replacement))
+        if ctx.tracing:
+            ctx.trace({"replaced": found}, self.element)
         return None

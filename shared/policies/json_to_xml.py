@@ -47,9 +47,11 @@ class JsonToXml(Policy):
         """Convert the body of the section's message. PolicyFailed when it is no JSON, or no XML can be made of it."""
         message = ctx.message
         if await self.apply(ctx) == "content-type-json" and not is_json(message.headers.get("content-type") or ""):
+            ctx.trace("not converted: the body is not JSON by its Content-Type", self.element)
             return None
         wanted = accepted(ctx.request.headers, is_xml)
         if wanted is None and await self.consider_accept_header(ctx):
+            ctx.trace("not converted: the caller does not accept XML", self.element)
             return None
         if not (data := await message.read()):
             return None

@@ -69,6 +69,8 @@ class LimitConcurrency(Policy):
                 source=self.element,
                 reason="ConcurrencyLimitExceeded",
             )
+        if ctx.tracing:
+            ctx.trace({"key": key, "inside": entered.counts[key]}, self.element)
         try:
             return await run(self.statements, ctx)
         finally:

@@ -55,6 +55,10 @@ class RewriteUri(Policy):
         if await self.copy_unmatched_params(ctx):
             query = "&".join(filter(None, (query, _unmatched(ctx, query))))
         url.path, url.query_text = rewritten, query
+        if ctx.tracing:
+            ctx.trace(
+                {"path": rewritten, "parameters": [pair.partition("=")[0] for pair in query.split("&")]}, self.element
+            )
         return None
 
 

@@ -71,6 +71,8 @@ class SetBackendService(Policy):
             if ctx.backends is None or not ctx.backends.knows(id):
                 raise PolicyFailed(reason="BackendNotFound", detail=f"no backend {id!r:.100}")
             ctx.backend_id, ctx.backend_url = id, None
+            if ctx.tracing:
+                ctx.trace({"backend-id": id}, self.element)
         elif self.base_url is not None:
             url = await self.base_url(ctx)
             if ctx.backend_id is not None:
@@ -81,4 +83,6 @@ class SetBackendService(Policy):
             except ValueError as error:  # the URL itself may have been made of the caller's words
                 raise PolicyFailed(reason="BackendUrlInvalid", detail=str(error)) from error
             ctx.backend_url = url
+            if ctx.tracing:
+                ctx.trace({"base-url": url}, self.element)
         return None

@@ -48,3 +48,5 @@ class SetMethod(Policy):
         if not TOKEN.fullmatch(method or ""):
             raise PolicyFailed(detail=f"not a method: {method!r:.40}")
         request.method = method
+        if ctx.tracing:
+            ctx.trace({"method": method}, self.element)

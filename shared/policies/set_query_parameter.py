@@ -61,4 +61,6 @@ class SetQueryParameter(Policy):
         name, action = await self.name(ctx), await self.exists_action(ctx)
         values = [await value(ctx) or "" for value in self.values] if action != "delete" else []
         url.query_text = change(url.query_text, name, action, values)
+        if ctx.tracing:
+            ctx.trace({"name": name, "exists-action": action}, self.element)
         return None

@@ -37,3 +37,5 @@ class SetStatus(Policy):
         """Give `response` the status."""
         response.status_code = await self.code(ctx)
         response.status_reason = await self.reason(ctx) or ""
+        if ctx.tracing:
+            ctx.trace({"code": response.status_code, "reason": response.status_reason}, self.element)

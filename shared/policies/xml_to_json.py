@@ -40,9 +40,11 @@ class XmlToJson(Policy):
         """Convert the body of the section's message. PolicyFailed when it is no XML."""
         message = ctx.message
         if await self.apply(ctx) == "content-type-xml" and not is_xml(message.headers.get("content-type") or ""):
+            ctx.trace("not converted: the body is not XML by its Content-Type", self.element)
             return None
         wanted = accepted(ctx.request.headers, is_json)
         if wanted is None and await self.consider_accept_header(ctx):
+            ctx.trace("not converted: the caller does not accept JSON", self.element)
             return None
         if not (data := await message.read()):
             return None

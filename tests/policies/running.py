@@ -26,6 +26,7 @@ from shared.gateway.catalog import compile_catalog
 from shared.settings import from_environment
 from tests.support.serve import serving
 
+SECRET = "0123456789abcdef" * 2
 CONFIG = """
 backends:
   main:
@@ -108,7 +109,7 @@ def policies(
     with TemporaryDirectory() as name:
         folder = Path(name)
         file = Declared(**declared).write(folder, xml, backend)
-        settings = {"GATEWAY_CONFIG": str(file), "GATEWAY_KEY_HASH_SECRET": "0123456789abcdef" * 2}
+        settings = {"GATEWAY_CONFIG": str(file), "GATEWAY_KEY_HASH_SECRET": SECRET}
         app = App(from_environment({**settings, **(environment or {})}, base=folder, local=True), local=True)
         asyncio.run(app.load())
         with serving(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as client:

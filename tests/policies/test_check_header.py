@@ -76,3 +76,11 @@ def test_on_error_is_told_apims_reason_and_message(headers: dict[str, str], reas
     tell = f'<set-header name="x-told"><value>{told}</value></set-header>'
     with policies(document(CHECK.format(case="true"), on_error=tell)) as gateway:
         assert gateway.call(headers=headers).headers["x-told"] == f"{reason}|{message}"
+
+
+def test_a_credential_is_not_told() -> None:
+    told = "@(context.LastError.Message)"
+    check = CHECK.format(case="true").replace("X-Team", "Authorization")
+    with policies(document(check, on_error=f'<set-header name="x-told"><value>{told}</value></set-header>')) as gateway:
+        answer = gateway.call(headers={"authorization": "Basic c2VjcmV0"})
+    assert answer.headers["x-told"] == "Header Authorization value of *** is not allowed. Access denied."

@@ -45,3 +45,11 @@ def test_texts_may_be_expressions(backend: Backend) -> None:
         gateway.call("POST", content=b"abab", headers={"x-from": "a"})
         assert backend.last.body == b"bb"
         assert gateway.call("POST", content=b"abab", headers={"x-from": ""}).status_code == 500
+
+
+def test_a_body_cannot_grow_beyond_the_limit(backend: Backend) -> None:
+    policy = document(f'<find-and-replace from="a" to="{"b" * 100}" />')
+    with policies(policy, backend.url, config="limits: {max_request_body: 4096}\n") as gateway:
+        assert gateway.call("POST", content=b"a" * 40).status_code != 500
+        assert gateway.call("POST", content=b"a" * 41).status_code == 500
+    assert len(backend.requests) == 1

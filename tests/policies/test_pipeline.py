@@ -5,7 +5,8 @@ import time
 import httpx
 import pytest
 
-from tests.policies.running import Running, document, policies
+from shared.gateway.tracing import DebugTokens
+from tests.policies.running import SECRET, Running, document, policies
 from tests.support.backend import Backend, Script
 
 LAST_ERROR = ("Source", "Reason", "Message", "Scope", "Section", "Path", "PolicyId")
@@ -225,3 +226,34 @@ def test_a_large_body_is_read_when_an_expression_needs_it(backend: Backend) -> N
         gateway.call("POST", content=large)
     assert backend.last.header("x-l") == str(len(large))
     assert backend.last.body == large
+
+
+def test_a_trace_tells_what_each_policy_decided(backend: Backend) -> None:
+    inbound = (
+        f'<set-backend-service base-url="{backend.url}" /><rewrite-uri template="/v2?code=secret" />'
+        '<set-query-parameter name="key"><value>secret</value></set-query-parameter>'
+        '<json-to-xml apply="always" /><find-and-replace from="a" to="b" />'
+    )
+    attempt = '<limit-concurrency key="k" max-count="1"><forward-request /></limit-concurrency>'
+    again = f'<retry condition="@(context.Response.StatusCode == 429)" count="1" interval="0">{attempt}</retry>'
+    xml = document(inbound, again, '<set-status code="202" reason="Fine" />')
+    backend.scripts.append(Script(status=429))
+    with policies(xml) as gateway:
+        token = {"Apim-Debug-Authorization": DebugTokens(SECRET.encode()).issue()}
+        answer = gateway.call("POST", content=b"aa", headers=token)
+        trace = gateway.client.get(f"/_management/traces/{answer.headers['apim-trace-id']}", headers=token)
+    entries = [entry for section in trace.json()["traceEntries"].values() for entry in section]
+    assert [(entry["source"], entry["data"]) for entry in entries if "seconds" not in entry["data"]] == [
+        ("set-backend-service", {"base-url": backend.url}),
+        ("rewrite-uri", {"path": "/v2", "parameters": ["code"]}),
+        ("set-query-parameter", {"name": "key", "exists-action": "override"}),
+        ("json-to-xml", "not converted: the caller does not accept XML"),
+        ("find-and-replace", {"replaced": 2}),
+        ("limit-concurrency", {"key": "k", "inside": 1}),
+        ("expression", {"expression": "context.Response.StatusCode == 429", "value": True}),
+        ("retry", {"retry": 1, "wait": 0.0}),
+        ("limit-concurrency", {"key": "k", "inside": 1}),
+        ("expression", {"expression": "context.Response.StatusCode == 429", "value": False}),
+        ("set-status", {"code": 202, "reason": "Fine"}),
+    ]
+    assert "secret" not in trace.text
