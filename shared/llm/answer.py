@@ -23,6 +23,8 @@ MEMBERS = frozenset({"usage", "model", "stop_reason", "status", "type", "object"
 UNREAD = 131_072
 # The event that is hidden is small: a longer one cannot be it and need not be held back.
 _LONGEST_HELD = 65_536
+# Where nothing is held back, an event may be long: the last one of Responses repeats all, an image's has its bytes.
+_LONGEST_READ = 8_388_608
 
 
 class DocumentReader:
@@ -80,7 +82,7 @@ class StreamReader:
         self._schema = schema
         self._hide = hide
         self._count = count
-        self._events = Events(_LONGEST_HELD)
+        self._events = Events(_LONGEST_HELD if hide else _LONGEST_READ)
         self._whole = True
         self._unread: list[bytes] = []
         self._fold_at = UNREAD

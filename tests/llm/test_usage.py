@@ -1,0 +1,246 @@
+"""Usage as each schema reports it, out of whole answers and streams in any pieces."""
+
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.llm.answer import UNREAD, WHOLE, DocumentReader, StreamReader, decoder
+from shared.llm.json_members import Members
+from shared.llm.schemas import ANY_JSON, SCHEMAS, schema_of
+from shared.llm.schemas.chat_completions import CHAT_COMPLETIONS
+from shared.llm.schemas.schema import Schema
+from shared.llm.tokens import rough_count
+from shared.llm.usage import Usage
+from tests.support.dialects import Answer, Call, answer
+
+PROMPT = "one two three"
+SAID = "This is what the model says, no more."
+
+
+def words(text: str) -> int:
+    return len(re.findall(r"\w+|[^\w\s]", text))
+
+
+def asked(path: str, body: dict[str, Any], *, usage: bool = True) -> Answer:
+    headers = {"anthropic-version": "2023-06-01"}
+    return answer(Call("POST", path, {}, {"model": "gpt-4o", **body}, False, SAID, usage), headers)
+
+
+CHAT = {"messages": [{"role": "user", "content": PROMPT}]}
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": CHAT,
+    "/v1/completions": {"prompt": PROMPT},
+    "/v1/responses": {"input": PROMPT},
+    "/v1/embeddings": {"input": PROMPT},
+    "/v1/messages": {**CHAT, "max_tokens": 100},
+}
+STREAMS = [path for path in BODIES if path != "/v1/embeddings"]
+ASKING = {"stream": True, "stream_options": {"include_usage": True}}
+
+
+def read_document(schema: Schema, data: bytes, size: int = 7) -> DocumentReader:
+    reader = DocumentReader(schema)
+    for at in range(0, len(data), size):
+        assert reader.feed(data[at : at + size]) == data[at : at + size]
+    reader.end()
+    return reader
+
+
+def read_stream(schema: Schema, chunks: list[bytes], *, hide: bool = False) -> tuple[StreamReader, bytes]:
+    reader = StreamReader(schema, hide=hide, count=rough_count)
+    passed = b"".join([*(reader.feed(chunk) for chunk in chunks), reader.end()])
+    return reader, passed
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_a_document_tells_its_usage(path: str) -> None:
+    reader = read_document(schema_of(path, BODIES[path]), json.dumps(asked(path, BODIES[path]).document).encode())
+    completion = 0 if path == "/v1/embeddings" else words(SAID)
+    assert reader.usage == Usage(3, completion, 3 + completion)
+    assert reader.facts.model == "gpt-4o"
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("pieces", [1, 50, 100_000])
+def test_a_stream_tells_its_usage_in_any_pieces(path: str, pieces: int) -> None:
+    body = {**BODIES[path], **ASKING}
+    data = b"".join(asked(path, body).events or ())
+    chunks = [data[at : at + pieces] for at in range(0, len(data), pieces)]
+    reader, passed = read_stream(schema_of(path, body), chunks)
+    assert reader.usage == Usage(3, words(SAID), 3 + words(SAID))
+    assert reader.facts.model == "gpt-4o"
+    assert reader.facts.finish_reasons in (["stop"], ["completed"], ["end_turn"])
+
+
+@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_without_usage_the_text_is_there_to_be_counted(path: str, stream: bool) -> None:
+    given = asked(path, {**BODIES[path], "stream": stream}, usage=False)
+    schema = schema_of(path, BODIES[path])
+    reader: DocumentReader | StreamReader
+    if stream:
+        reader, _ = read_stream(schema, list(given.events or ()))
+    else:
+        reader = read_document(schema, json.dumps(given.document).encode())
+    assert reader.usage is None
+    assert reader.text_tokens(words) == words(SAID)
+
+
+def test_the_text_of_a_long_stream_is_counted_and_forgotten() -> None:
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"word "}}]}\n\n'
+    reader = StreamReader(CHAT_COMPLETIONS, hide=False, count=words)
+    count = 5 * UNREAD // len(event)
+    most = 0
+    for _ in range(count):
+        reader.feed(event)
+        most = max(most, sum(map(len, reader._unread)))
+    assert reader.text_tokens(words) == count
+    assert most <= UNREAD + len(event)
+
+
+@given(data=st.data(), ends=st.sampled_from([b"\n", b"\r\n", b"\r"]), null=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_only_the_usage_chunk_is_hidden_whatever_the_pieces(data: st.DataObject, ends: bytes, null: bool) -> None:
+    events = asked("/v1/chat/completions", {**CHAT, **ASKING, "n": 2}).events or []
+    if not null:
+        events = [event.replace(b',"usage":null', b"") for event in events]
+    events = [b": a comment\n\n", *events]
+    events = [event.replace(b"\n", ends) for event in events]
+    expected = b"".join(event for event in events if b'"usage":{' not in event)
+    assert len(expected) < len(b"".join(events))
+    whole = b"".join(events)
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(whole) - 1), max_size=20)))
+    chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    reader, passed = read_stream(CHAT_COMPLETIONS, chunks, hide=True)
+    assert passed.replace(b"\r\n", b"\n").replace(b"\r", b"\n").strip() == (
+        expected.replace(b"\r\n", b"\n").replace(b"\r", b"\n").strip()
+    )
+    if ends != b"\r\n":
+        assert passed == expected
+    assert reader.usage == Usage(3, 2 * words(SAID), 3 + 2 * words(SAID))
+
+
+def test_a_last_chunk_with_text_and_usage_is_not_hidden() -> None:
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"!"},"finish_reason":"stop"}],"usage":{"prompt_tokens":4,'
+    event += b'"completion_tokens":1,"total_tokens":5}}\n\n'
+    reader, passed = read_stream(CHAT_COMPLETIONS, [event, b"data: [DONE]\n\n"], hide=True)
+    assert passed == event + b"data: [DONE]\n\n"
+    assert reader.usage == Usage(4, 1, 5)
+
+
+def test_anthropic_counts_what_was_read_from_and_written_to_the_cache() -> None:
+    usage = {
+        "input_tokens": 10,
+        "cache_creation_input_tokens": 200,
+        "cache_read_input_tokens": 3000,
+        "output_tokens": 5,
+    }
+    whole = read_document(schema_of("/v1/messages", {}), json.dumps({"type": "message", "usage": usage}).encode())
+    assert whole.usage == Usage(3210, 5, 3215, cached_tokens=3000, cache_creation_tokens=200)
+    begun = {"type": "message_start", "message": {"model": "claude", "usage": {**usage, "output_tokens": 1}}}
+    ended = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 42}}
+    chunks = [f"event: x\ndata: {json.dumps(event)}\n\n".encode() for event in (begun, ended)]
+    reader, _ = read_stream(schema_of("/v1/messages", {}), chunks)
+    assert reader.usage == Usage(3210, 42, 3252, cached_tokens=3000, cache_creation_tokens=200)
+
+
+def test_details_are_read() -> None:
+    usage = {
+        "prompt_tokens": 100,
+        "completion_tokens": 50,
+        "total_tokens": 170,
+        "prompt_tokens_details": {"cached_tokens": 60, "audio_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 40, "audio_tokens": 2, "accepted_prediction_tokens": 1},
+    }
+    found = read_document(CHAT_COMPLETIONS, json.dumps({"usage": usage}).encode()).usage
+    assert found == Usage(100, 50, 170, 60, 0, 40, 3, 2, 0, 1, 0)
+
+
+def test_images_tell_usage_where_the_model_reports_it() -> None:
+    schema = schema_of("/v1/images/generations", {})
+    details = {"text_tokens": 10, "image_tokens": 40}
+    usage = {"input_tokens": 50, "output_tokens": 4160, "total_tokens": 4210, "input_tokens_details": details}
+    data = json.dumps({"created": 1, "data": [{"b64_json": "A" * (2 * WHOLE)}], "usage": usage}).encode()
+    assert read_document(schema, data, 65_536).usage == Usage(50, 4160, 4210, image_prompt_tokens=40)
+    streamed = {"type": "image_generation.completed", "b64_json": "A" * 200_000, "usage": usage}
+    whole = b"event: x\ndata: " + json.dumps(streamed).encode() + b"\n\n"
+    reader, _ = read_stream(schema, [whole[at : at + 60_000] for at in range(0, len(whole), 60_000)])
+    assert reader.usage == Usage(50, 4160, 4210, image_prompt_tokens=40)
+
+
+def test_a_large_document_is_not_kept() -> None:
+    vector = [0.25] * 300_000
+    data = json.dumps({"object": "list", "data": [{"embedding": vector}], "model": "m", "usage": {"prompt_tokens": 7}})
+    assert len(data) > WHOLE
+    reader = DocumentReader(schema_of("/v1/embeddings", {}))
+    for at in range(0, len(data), 60_000):
+        reader.feed(data[at : at + 60_000].encode())
+    assert sum(map(len, reader._kept)) == 0
+    reader.end()
+    assert reader.usage == Usage(7, 0, 7)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(document=st.dictionaries(st.text(max_size=6), JSON, max_size=6), usage=JSON, size=st.integers(1, 40))
+@settings(max_examples=150, deadline=None)
+def test_members_of_any_document_are_found_in_any_pieces(document: dict[str, Any], usage: Any, size: int) -> None:
+    document = {**document, "usage": usage, "inner": {"usage": "not this one"}}
+    data = json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    members = Members(frozenset({"usage"}))
+    for at in range(0, len(data), size):
+        members.feed(data[at : at + size])
+    assert members.values == ({"usage": usage} if usage is not None else {})
+
+
+@pytest.mark.parametrize(
+    ("coding", "encode"), [("gzip", gzip.compress), ("deflate", zlib.compress)], ids=["gzip", "deflate"]
+)
+def test_a_compressed_copy_can_be_read(coding: str, encode: Callable[[bytes], bytes]) -> None:
+    data = json.dumps(asked("/v1/chat/completions", CHAT).document).encode()
+    decode = decoder(coding)
+    assert decode is not None
+    packed = encode(data)
+    assert b"".join(decode(packed[at : at + 5]) for at in range(0, len(packed), 5)) == data
+    assert decode(b"rubbish after the end") == b""
+    broken = decoder(coding)
+    assert broken is not None and broken(b"no such thing") == b""
+    assert decoder("br") is None
+
+
+def test_the_schema_is_told_by_path_and_else_by_body() -> None:
+    for schema in SCHEMAS:
+        for path in schema.paths:
+            assert schema_of(f"/deployments/x/{path}", {}) is schema
+            assert schema_of(f"/v1/{path}/", {}) is schema
+    assert schema_of("/model/x/invoke", {"messages": []}) is CHAT_COMPLETIONS
+    assert schema_of("/model/x/invoke", {"messages": [], "anthropic_version": "x"}).name == "messages"
+    assert schema_of("/anything", {"inputs": ""}) is ANY_JSON
+    assert schema_of("/v1/messages/count_tokens", {"messages": []}) is ANY_JSON
+
+
+def test_the_bounds_of_an_answer() -> None:
+    def most(path: str, **body: Any) -> int | None:
+        return schema_of(path, body).max_tokens(body)
+
+    assert most("/chat/completions", max_tokens=10) == 10
+    assert most("/chat/completions", max_tokens=10, max_completion_tokens=7, n=3) == 21
+    assert most("/chat/completions") is None
+    assert most("/completions") == 16
+    assert most("/completions", max_tokens=5, best_of=4, prompt=["a", "b"]) == 40
+    assert most("/responses", max_output_tokens=9) == 9
+    assert most("/embeddings") == 0
+    assert most("/messages", max_tokens=3) == 3
+    assert most("/images/generations", n=2) == 12_480
