@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -44,9 +45,7 @@ class Sender:
     async def send(self, request: Outgoing) -> GatewayResponse:
         """The answer with its body in memory. BackendError when none comes, 504 for time; PolicyFailed for a client
         certificate that cannot be used; ValueError when the URL or the proxy is no http(s) URL."""
-        url = httpx.URL(request.url)
-        if url.scheme not in ("http", "https") or not url.host or url.userinfo:
-            raise ValueError("not an http(s) URL")
+        url = _read_url(request.url)
         transport = self._transport if request.proxy is None else self._through(request.proxy)
         extensions: dict[str, object] = {}
         if request.certificate is not None:
@@ -89,6 +88,17 @@ class Sender:
                 self._proxied.popitem(last=False)
         self._proxied.move_to_end(proxy)
         return transport
+
+
+def _read_url(text: str) -> httpx.URL:
+    try:
+        urlsplit(text)  # httpx would quote a bracket without its pair
+        url = httpx.URL(text)
+    except (ValueError, httpx.InvalidURL):
+        raise ValueError("not an http(s) URL") from None  # their own texts repeat the URL, which may carry a key
+    if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+        raise ValueError("not an http(s) URL")
+    return url
 
 
 async def _answer(response: httpx.Response, max_bytes: int) -> GatewayResponse:

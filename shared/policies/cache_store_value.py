@@ -21,10 +21,11 @@ def value_key(key: str) -> str:
 class CacheStoreValue(Policy):
     """Keeps a copy of what `value` gives for `duration` seconds.
 
-    `internal` is a cache of this process: up to 10,000 values, 64 MB, gone when the process ends. `external` is a table
-    of the storage account, seen by all instances; one that has read a value may use it for a second more, and a value
-    over 840 KB is not kept. `prefer-external` is external where a storage account is configured, else internal;
-    `external` without one keeps nothing. A fault of the storage does not fail the request.
+    `internal` is a cache of this process: up to 10,000 values, 64 MB, gone when the process ends. `external` is a
+    table of the storage account, seen by all instances; one that has read a value may use it for a second more, and
+    a value over 840 KB is not kept; what is secret belongs in the internal one. `prefer-external` is external where
+    a storage account is configured, else internal; `external` without one keeps nothing. A fault of the storage
+    does not fail the request.
     https://learn.microsoft.com/azure/api-management/cache-store-value-policy
     """
 

@@ -135,9 +135,7 @@ async def send(policy: OutgoingRequest, ctx: Context, request: Outgoing) -> Gate
         return await ctx.services.get(Sender).send(request)
     except ValueError as error:
         # Not the URL itself: it may carry a key.
-        raise PolicyFailed(
-            source=policy.element, reason="UrlInvalid", detail=f"{type(error).__name__}: {error}"
-        ) from error
+        raise PolicyFailed(source=policy.element, reason="UrlInvalid", detail=str(error)) from error
     except GatewayError as error:
         error.source = policy.element
         raise

@@ -35,6 +35,8 @@ class SendRequest(OutgoingRequest):
             if not await self.ignore_error(ctx):
                 raise
             ctx.trace({"message": "no answer; ignored", "detail": error.detail}, self.element, "error")
+        if ctx.tracing and answer is not None:
+            ctx.trace({"method": request.method, "status": answer.status_code}, self.element)
         if variable:
             ctx.variables[variable] = answer
         return None

@@ -1,6 +1,7 @@
 """Custom metrics: what policies count, summed up per series until somebody takes it."""
 
 import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -39,14 +40,21 @@ class MetricTotals:
         self._totals: dict[Series, Total] = {}
         self._most = most_series
         self.dropped = 0
+        self._told = False
 
     def emit(self, namespace: str, name: str, value: float, dimensions: Mapping[str, str]) -> None:
-        """Add a value. Past `most_series` new series are counted in `dropped`, and said once per round."""
+        """Add a value. Values that are no numbers, and past `most_series` new series, are counted in `dropped`; the
+        latter is said once per round.
+        """
+        if not math.isfinite(value):
+            self.dropped += 1
+            return
         key = (namespace, name, tuple(sorted(dimensions.items(), key=lambda pair: pair[0].lower())))
         total = self._totals.get(key)
         if total is None:
             if len(self._totals) >= self._most:
-                if not self.dropped:
+                if not self._told:
+                    self._told = True
                     log.warning("more than %d series of metrics: new ones are dropped", self._most)
                 self.dropped += 1
                 return
@@ -59,5 +67,5 @@ class MetricTotals:
 
     def take(self) -> dict[Series, Total]:
         """All series since the last call; they begin anew."""
-        totals, self._totals, self.dropped = self._totals, {}, 0
+        totals, self._totals, self.dropped, self._told = self._totals, {}, 0, False
         return totals

@@ -30,7 +30,8 @@ def test_series_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     for user in "abcd":
         metrics.emit("n", "m", 1, {"user": user})
     metrics.emit("n", "m", 1, {"user": "a"})
-    assert metrics.dropped == 2 and caplog.text.count("new ones are dropped") == 1
+    metrics.emit("n", "m", float("nan"), {"user": "a"})
+    assert metrics.dropped == 3 and caplog.text.count("new ones are dropped") == 1
     assert sorted(total.count for total in metrics.take().values()) == [1, 2]
     assert metrics.take() == {}
 

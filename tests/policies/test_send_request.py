@@ -147,11 +147,16 @@ def test_it_goes_through_a_proxy(service: Service) -> None:
         assert service.requests == []
 
 
-def test_a_url_that_is_none_fails_without_being_told(service: Service) -> None:
-    xml = document(inbound='<send-request><set-url>@("ftp://host/?key=" + "secret")</set-url></send-request>')
-    with policies(xml) as gateway:
-        answer = gateway.call()
-        assert (answer.status_code, "secret" in answer.text) == (500, False)
+def test_a_url_that_is_none_fails_without_being_told(caplog: pytest.LogCaptureFixture) -> None:
+    show = (
+        '<set-header name="x-reason"><value>@(context.LastError.Source + context.LastError.Reason)</value></set-header>'
+    )
+    for url in ("ftp://host/?key=secret", "http://[host/?key=secret", "http://user:secret@host/", "/secret", ""):
+        xml = document(inbound=f'<send-request><set-url>@("{url}")</set-url></send-request>', on_error=show)
+        with policies(xml) as gateway:
+            answer = gateway.call()
+            assert (answer.status_code, answer.headers["x-reason"]) == (500, "send-requestUrlInvalid")
+        assert "secret" not in answer.text + caplog.text
 
 
 @pytest.mark.parametrize(
