@@ -96,8 +96,8 @@ class EventHubs:
             try:
                 token = await self.tokens.token(RESOURCE, logger.client_id)
                 answer = await self._sender.send(_publication(logger, partition, batch, token))
-            except GatewayError as error:
-                failure = error.detail or error.message
+            except (GatewayError, ValueError) as error:
+                failure = getattr(error, "detail", "") or str(error)
                 continue
             if answer.status_code in (200, 201):
                 return ""
