@@ -79,8 +79,8 @@ async def forward(
 
 
 def _tell(ctx: Context, flight: Flight, failure: BackendError, error: httpx.TransportError) -> None:
-    """A call failed, unless it is the caller's doing: a request that cannot be sent, an upload that comes slowly."""
-    if not isinstance(error, httpx.LocalProtocolError) and (ctx.request.replayable or failure.reason != "Timeout"):
+    """A call failed, unless it is the caller's doing: a request that cannot be sent."""
+    if not isinstance(error, httpx.LocalProtocolError):
         flight.failed(failure.reason, ctx.services.monotonic(), ctx.services.clock())
 
 

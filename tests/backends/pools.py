@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.policies.running import Running, document, policies
+from tests.policies.running import Calls, document, policies
 from tests.support.backend import Backend, Script
 
 CHAT: dict[str, Any] = {"model": "gpt-5", "messages": [{"role": "user", "content": "hello"}]}
@@ -46,7 +46,7 @@ def breaker(*, count: int = 1, trip: str = "PT1M", ranges: str = "429 500-599", 
 class Pooled:
     """The gateway and its backends by id."""
 
-    gateway: Running
+    gateway: Calls
     backends: Mapping[str, Backend]
 
     def chat(self, **options: Any) -> httpx.Response:

@@ -119,6 +119,15 @@ def test_a_buffered_upload_is_sent_again() -> None:
         assert [len(pool.backends[id].last.body) for id in "ab"] == [len(LARGE)] * 2
 
 
+def test_a_request_that_cannot_be_sent_is_not_sent_elsewhere() -> None:
+    header = '<set-header name="transfer-encoding" exists-action="override"><value>gzip</value></set-header>'
+    with pooled(pool=FAILOVER, backend=f"{header}<forward-request />") as pool:
+        answer = pool.chat(headers={"ocp-apim-trace": "true"})
+        assert answer.status_code == 502
+        trace = pool.gateway.client.get(f"/_management/traces/{answer.headers['apim-trace-id']}").json()
+    assert [entry["data"]["left"] for entry in trace["traceEntries"]["backend"] if "pool" in entry["data"]] == [""]
+
+
 def test_a_slow_upload_does_not_blame_the_backend() -> None:
     each = {"circuit_breaker": breaker(), "timeouts": {"headers": 0.4, "idle": 0.4}}
 

@@ -100,8 +100,35 @@ TOKEN_LIMIT = """\
 </policies>
 """
 
+# A pool of three in place of the one backend, with breakers, failover and weights: what choice and watching cost.
+BREAKER = """\
+    circuit_breaker:
+      rules:
+        - name: rule
+          failure_condition:
+            count: 5
+            interval: PT1M
+            status_code_ranges: [{ min: 429, max: 429 }, { min: 500, max: 599 }]
+            error_reasons: [Server errors]
+          trip_duration: PT1M
+          accept_retry_after: true
+"""
+_ONE = PLAIN.partition("backends:\n")[2].partition("apis:\n")[0]
+_MEMBERS = "".join(_ONE.replace("  mock:", f"  mock-{number}:") + BREAKER for number in (1, 2, 3))
+POOL = PLAIN.replace(
+    _ONE,
+    _MEMBERS
+    + """\
+  mock:
+    pool:
+      failover: true
+      services: [{ id: mock-1, weight: 70 }, { id: mock-2, weight: 20 }, { id: mock-3, weight: 10 }]
+""",
+)
+
 GATEWAYS = (
     GatewayVariant("gateway", PLAIN),
+    GatewayVariant("gateway-pool", POOL),
     GatewayVariant("gateway-policies", WITH_POLICIES, {"policies/llm.xml": POLICIES}),
     GatewayVariant(
         "gateway-token-limit",
