@@ -118,7 +118,9 @@ def event_content(data: bytes, content: Content) -> list[tuple[Path, str]]:
         return []
     try:
         document = parse_json(data)
-        if isinstance(document, Mapping) and isinstance(response := document.get("response"), Mapping):
+        if not isinstance(document, Mapping):
+            return [(("data",), data.decode("utf-8", "replace"))]  # a number is a text as well, to who shows it
+        if isinstance(response := document.get("response"), Mapping):
             kept = {name: value for name, value in response.items() if name not in _ECHOED}
             document = {**document, "response": kept}
         return [(leaf.path, leaf.text) for leaf in _Reader(content).leaves(document)]
