@@ -34,7 +34,7 @@ class CacheLookupValue(Policy):
         if found is not None:
             try:
                 ctx.variables[self.variable_name] = decode(found)
-            except (ValueError, TypeError, LookupError):
+            except ValueError:
                 hit = False  # written by another version
         if not hit and self.default_value is not None:
             ctx.variables[self.variable_name] = await self.default_value(ctx)

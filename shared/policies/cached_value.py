@@ -29,7 +29,10 @@ def decode(data: bytes) -> Any:
         case b"b":
             return bytearray(data[1:])
         case b"j":
-            return _read(json.loads(data[1:]))
+            try:
+                return _read(json.loads(data[1:]))
+            except Exception as error:  # what the .NET types raise is many; the table is written by others too
+                raise ValueError(f"not a cached value: {type(error).__name__}") from error
     raise ValueError("not a cached value")
 
 
