@@ -101,7 +101,29 @@ POLICIES: tuple[type[Policy], ...] = (
     XmlToJson,
 )
 
+_NO_DEFINITION = "the schemas of the API's own definition are not kept here"
+_NO_GRAPHQL = "GraphQL APIs are not served here"
+_NO_DAPR = "there is no Dapr runtime beside a function app"
+
 # Policies of APIM that cannot run here, and why.
 REFUSED: dict[str, str] = {
+    "cosmosdb-data-source": _NO_GRAPHQL,
+    "cross-domain": "it is for Flash and Silverlight, which no browser runs any more; cors is for pages",
     "get-authorization-context": "it needs APIM's credential manager; give the backend credentials of its own instead",
+    "http-data-source": _NO_GRAPHQL,
+    "invoke-dapr-binding": _NO_DAPR,
+    "jsonp": "it lets any page read the answers; use cors",
+    "proxy": "the gateway takes its proxy from HTTPS_PROXY and NO_PROXY",
+    "publish-event": _NO_GRAPHQL,
+    "publish-to-dapr": _NO_DAPR,
+    "redirect-content-urls": "it would rewrite answers unseen; say what to replace with find-and-replace",
+    "send-service-bus-message": "Service Bus is not spoken here; send-one-way-request can call its REST API",
+    "sql-data-source": _NO_GRAPHQL,
+    "validate-client-certificate": "the platform in front of the gateway decides about callers' certificates",
+    "validate-graphql-request": _NO_GRAPHQL,
+    "validate-headers": _NO_DEFINITION,
+    "validate-odata-request": "OData APIs are not served here",
+    "validate-parameters": _NO_DEFINITION,
+    "validate-status-code": _NO_DEFINITION,
+    "xsl-transform": "the work of a stylesheet cannot be bounded; set-body can build XML with XElement",
 }

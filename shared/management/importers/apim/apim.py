@@ -63,8 +63,13 @@ def _ids(parts: list[Part], section: str) -> set[str]:
 
 
 def _notes(parts: list[Part]) -> Iterator[str]:
+    yield (
+        "As in API Management, callers' own Authorization and api-key pass on to backends; where they should not, set "
+        "forward_caller_credentials to false."
+    )
     texts = [text for part in parts for text in part.documents.values()]
+    entries = [str(entry.value) for part in parts for entry in part.entries]
     if any("authentication-managed-identity" in text for text in texts) or any(
-        "managed_identity" in str(entry.value) for part in parts for entry in part.entries
+        "managed_identity" in one for one in entries
     ):
         yield "The gateway's identity needs the roles on the backends that API Management's identity has."
