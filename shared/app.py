@@ -202,7 +202,8 @@ class App:
     def _stamp_of_files(self) -> object:
         """What changes when a file of the configuration does."""
         folder = self.settings.config.parent
-        files = [self.settings.config, *sorted(folder.glob("policies/**/*.xml")), *sorted(folder.glob("apis/**/*"))]
+        patterns = ("policies/**/*.xml", "apis/**/*", "certificates/**/*", "schemas/**/*")
+        files = [self.settings.config, *(file for pattern in patterns for file in sorted(folder.glob(pattern)))]
         return [(str(file), stat.st_mtime_ns, stat.st_size) for file in files if (stat := _stat(file))]
 
     async def _lifespan(self, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:

@@ -223,11 +223,18 @@ class Gateway(Declared):
     subscriptions: dict[Identifier, DeclaredSubscription] = Field(default_factory=dict)
     policy: str | None = Field(None, description="Policy document of the global scope.")
     fragments: dict[Identifier, str] = Field(default_factory=dict, description="Fragment id to document.")
-    certificates: dict[Identifier, Certificate] = Field(default_factory=dict)
-    schemas: dict[Identifier, str] = Field(
-        default_factory=dict, description="Schema id to file: JSON Schema (.json, .yaml) or XML schema (.xsd)."
+    certificates: dict[Identifier, Certificate] = Field(
+        default_factory=dict,
+        description="Certificates by id; files in certificates/ are read anew on change.",
     )
-    loggers: dict[Identifier, Logger] = Field(default_factory=dict)
+    schemas: dict[Identifier, str] = Field(
+        default_factory=dict,
+        description="Schema id to file: JSON Schema (.json, .yaml) or XML schema (.xsd); those in schemas/ are read "
+        "anew on change.",
+    )
+    loggers: dict[Identifier, Logger] = Field(
+        default_factory=dict, description="Logger id to the event hub that log-to-eventhub writes to."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,12 +1,17 @@
 """validate-content: size, content types, JSON and XML schemas, for requests and responses."""
 
 import json
+import textwrap
+import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.policies.running import document, policies, problems
+from tests.support.running import running as serve
 from tests.support.service import Reply, Service
 
 CHAT = {
@@ -187,3 +192,30 @@ def test_what_is_wrong_is_told_at_load(contents: str, message: str) -> None:
 
 def test_a_schema_file_that_cannot_be_read_is_told() -> None:
     assert "schemas.chat: chat.json" in problems(document(), config="schemas: { chat: chat.json }")[0]
+
+
+def test_a_schema_that_changes_is_read_anew(echo: Service) -> None:
+    config = """
+        backends: { main: { url: "@backend@" } }
+        schemas: { chat: schemas/chat.json }
+        policy: policies/all.xml
+        apis:
+          api:
+            display_name: API
+            path: api
+            kind: http
+            backend: main
+            subscription_required: false
+            operations: [{ id: all, method: POST, url_template: "/*" }]
+        """
+    files = {"policies/all.xml": document(inbound=checking(), backend="<forward-request />")}
+    files["schemas/chat.json"] = '{"required": ["a"]}'
+    values = {"backend": echo.url}
+    with serve(textwrap.dedent(config), files=files, values=values, reload_seconds=0.05) as gateway:
+        post = partial(httpx.post, f"{gateway.url}/api/x", json={"b": 1}, headers=gateway.key)
+        assert post().status_code == 400
+        (gateway.folder / "schemas/chat.json").write_text('{"required": ["b"]}')
+        deadline = time.monotonic() + 5
+        while post().status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
