@@ -1,7 +1,7 @@
 """The attempts one request has made at backends: which, how each went, why it was left."""
 
 import logging
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.context import Context
 
@@ -10,8 +10,7 @@ log = logging.getLogger("gateway")
 SOURCE = "forward-request"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One attempt at a backend: the pool it was chosen from, the model it was asked for ("" where models decide
     nothing), its status or the reason why there is none, seconds to either, and why it was left ("": it was not)."""
 

@@ -70,9 +70,9 @@ class Health:
     def ready(self, model: Model, now: float) -> bool:
         """Whether it may be asked for `model`."""
         breaker = self.breaker
-        if breaker is not None and not breaker.admits(now):
+        if breaker is not None and breaker.open_until is not None and not breaker.admits(now):
             return False
-        return not self.limits or self.limits.free_at(model(), now) <= now
+        return not self.limits.until or self.limits.free_at(model(), now) <= now
 
     def ready_at(self, model: Model, now: float) -> float:
         """The moment it may be asked for `model`, as far as is known."""

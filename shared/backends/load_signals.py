@@ -48,9 +48,9 @@ def announced(status: int, headers: Sequence[tuple[bytes, bytes]], utc: datetime
         return Announced(UNSAID, "429") if status == 429 else None
     if refused and (seconds := retry_after(told, utc)) is not None:
         return Announced(min(seconds, longest), "retry-after")
-    for name, reset in REMAINING.items():
-        if _number(told.get(name)) == 0:
-            return Announced(min(_reset(headers, reset, utc), longest), name.decode())
+    for name, value in told.items():
+        if value == b"0" and name in REMAINING:
+            return Announced(min(_reset(headers, REMAINING[name], utc), longest), name.decode())
     utilization = _number(told.get(UTILIZATION))
     if utilization is not None and utilization >= 100:
         return Announced(UNSAID, UTILIZATION.decode())
@@ -78,41 +78,39 @@ def retry_after(headers: Mapping[bytes, bytes], utc: datetime) -> float | None:
 
 class Limits:
     """Which models of a backend are used up, and until when. A backend has one limit per deployment, so what one
-    deployment announces says nothing of the others; "" stands for calls that name none."""
+    deployment announces says nothing of the others; "" stands for calls that name none. `until` has them by model, with
+    the header that said so."""
 
-    __slots__ = ("_until",)
+    __slots__ = ("until",)
 
     def __init__(self) -> None:
-        self._until: dict[str, tuple[float, str]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._until)
+        self.until: dict[str, tuple[float, str]] = {}
 
     def note(self, model: str, now: float, news: Announced) -> None:
         """A call for `model` was answered with this."""
         self._forget(now)
-        if len(self._until) >= MOST_MODELS:
-            del self._until[next(iter(self._until))]
-        self._until[model] = (now + news.seconds, news.why)
+        if len(self.until) >= MOST_MODELS:
+            del self.until[next(iter(self.until))]
+        self.until[model] = (now + news.seconds, news.why)
 
     def free_at(self, model: str, now: float) -> float:
         """The moment `model` may be asked for; `now` when that is already so."""
-        until = self._until.get(model)
+        until = self.until.get(model)
         if until is None:
             return now
         if until[0] <= now:
-            del self._until[model]
+            del self.until[model]
             return now
         return until[0]
 
     def lasting(self, now: float) -> list[tuple[str, float, str]]:
         """What holds at the moment: model, until when, and the header that said so."""
         self._forget(now)
-        return [(model, until, why) for model, (until, why) in self._until.items()]
+        return [(model, until, why) for model, (until, why) in self.until.items()]
 
     def _forget(self, now: float) -> None:
-        for model in [model for model, (until, _) in self._until.items() if until <= now]:
-            del self._until[model]
+        for model in [model for model, (until, _) in self.until.items() if until <= now]:
+            del self.until[model]
 
 
 def _number(value: bytes | None) -> float | None:

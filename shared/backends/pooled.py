@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 import httpx
 
@@ -68,8 +69,7 @@ class Service:
         return lambda: name
 
 
-@dataclass(frozen=True, slots=True)
-class Sending:
+class Sending(NamedTuple):
     """How forward-request wants it sent."""
 
     header_timeout: float | None = None
@@ -154,32 +154,32 @@ class Pooled:
                 name = following
 
     def _choose(self, ctx: Context, model: Asked, left: set[str], now: float) -> Service | None:
-        services = self.services
+        services, by_model = self.services, self.by_model
 
         def available(member: Member) -> bool:
             service = services[member.id]
-            return member.id not in left and service.serves(model) and service.health.ready(service.name(model), now)
+            if member.id in left or (by_model and not service.serves(model)):
+                return False
+            return service.health.ready(service.name(model) if by_model else model, now)
 
         if self._affinity is not None and (kept := self._affinity.member(ctx)) is not None and available(Member(kept)):
             return services[kept]
-        cost = None
-        match self._pool.selection:
-            case "least-outstanding":
-
-                def cost(member: Member) -> float:
-                    return services[member.id].health.in_flight / (member.weight or 1)
-
-            case "lowest-latency":
-
-                def cost(member: Member) -> float:
-                    health = services[member.id].health
-                    # The time alone would send all that comes at once to the one that was fastest a moment ago.
-                    return (health.first_token(now) or 0.0) * (health.in_flight + 1)
-
+        attempts = attempts_of(ctx)
         # A retry policy asks again: another member first.
-        avoid = [attempt.backend for attempt in attempts_of(ctx) if attempt.pool == self.id]
-        member = self._members.choose(available, avoid=avoid, cost=cost)
+        avoid = [attempt.backend for attempt in attempts if attempt.pool == self.id] if attempts else ()
+        member = self._members.choose(available, avoid=avoid, cost=self._cost(now))
         return services[member.id] if member is not None else None
+
+    def _cost(self, now: float) -> Callable[[Member], float] | None:
+        """What makes one member dearer than another."""
+        services = self.services
+        match self._pool.selection:
+            case "priority":
+                return None
+            case "least-outstanding":
+                return lambda member: services[member.id].health.in_flight / (member.weight or 1)
+            case "lowest-latency":
+                return lambda member: _patience(services[member.id].health, now)
 
 
 class _Forwarding:
@@ -288,6 +288,12 @@ class _Forwarding:
             ctx.trace("no failover: there is no time left", SOURCE, "error")
             return ""
         return "failover"
+
+
+def _patience(health: Health, now: float) -> float:
+    """Seconds a caller would wait for the first token. The time alone would send all that comes at once to the one that
+    was fastest a moment ago."""
+    return (health.first_token(now) or 0.0) * (health.in_flight + 1)
 
 
 def _statuses(pool: Pool) -> set[int | str]:

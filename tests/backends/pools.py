@@ -9,7 +9,8 @@ from typing import Any
 
 import httpx
 
-from tests.policies.running import Calls, document, policies
+from shared.app import App
+from tests.policies.running import document, policies
 from tests.support.backend import Backend, Script
 
 CHAT: dict[str, Any] = {"model": "gpt-5", "messages": [{"role": "user", "content": "hello"}]}
@@ -46,12 +47,13 @@ def breaker(*, count: int = 1, trip: str = "PT1M", ranges: str = "429 500-599", 
 class Pooled:
     """The gateway and its backends by id."""
 
-    gateway: Calls
+    app: App
+    client: httpx.Client
     backends: Mapping[str, Backend]
 
     def chat(self, **options: Any) -> httpx.Response:
         """One chat completion."""
-        return self.gateway.call("POST", "/v1/chat/completions", **{"json": CHAT, **options})
+        return self.client.post("/api/v1/chat/completions", **{"json": CHAT, **options})
 
     def members(self, calls: int) -> str:
         """The members that answered so many calls, all well, one letter each."""
@@ -65,7 +67,7 @@ class Pooled:
 
     def status(self, id: str) -> dict[str, Any]:
         """What the live view says of a backend."""
-        shown = self.gateway.client.get("/_management/backends").json()["backends"]
+        shown = self.client.get("/_management/backends").json()["backends"]
         return next(one for one in shown if one["id"] == id)
 
 
@@ -95,7 +97,8 @@ def pooled(ids: str = "ab", **setup: Any) -> Iterator[Pooled]:
         declared["pool"] = {"pool": {"services": services, **wanted.pool}}
         inbound = f'<set-backend-service backend-id="{wanted.chosen}" />'
         xml = document(inbound, wanted.backend, f"<base />{MEMBER}", f"<base />{wanted.on_error}")
-        yield Pooled(stack.enter_context(policies(xml, backends=declared)), backends)
+        gateway = stack.enter_context(policies(xml, backends=declared))
+        yield Pooled(gateway.app, gateway.client, backends)
 
 
 def failing(pool: Pooled, id: str, **script: Any) -> None:

@@ -54,6 +54,7 @@ def test_it_is_not_to_be_asked_for_so_long(status: int, headers: dict[str, str],
         (200, {"retry-after": "7"}),  # the status of an operation, not a refusal
         (500, {}),
         (200, {"x-ratelimit-remaining-requests": "1", "x-ratelimit-remaining-tokens": "9"}),
+        (200, {"x-ratelimit-remaining-tokens": "n/a", "x-ratelimit-reset-tokens": "0"}),
         (200, {"x-ratelimit-remaining-requests": "-1"}),  # Azure: no such limit
         (200, {"azure-openai-deployment-utilization": "99.9%"}),
         (200, {"azure-openai-deployment-utilization": "n/a"}),
@@ -75,7 +76,7 @@ def test_limits_are_of_one_model_and_end() -> None:
     assert (limits.free_at("gpt-5", 105.0), limits.free_at("gpt-5-mini", 105.0)) == (110.0, 105.0)
     assert limits.lasting(105.0) == [("gpt-5", 110.0, "retry-after")]
     assert limits.free_at("gpt-5", 110.0) == 110.0
-    assert not limits
+    assert not limits.until
 
 
 def test_models_nobody_has_heard_of_do_not_pile_up() -> None:

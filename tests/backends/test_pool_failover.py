@@ -106,7 +106,7 @@ def test_a_streamed_upload_is_not_sent_again_and_says_so(caplog: pytest.LogCaptu
         answer = pool.chat(json=None, content=LARGE, headers={"ocp-apim-trace": "true"})
         assert answer.status_code == 500
         assert pool.counts() == {"a": 1, "b": 0}
-        trace = pool.gateway.client.get(f"/_management/traces/{answer.headers['apim-trace-id']}").text
+        trace = pool.client.get(f"/_management/traces/{answer.headers['apim-trace-id']}").text
     assert "no failover: the request body was a stream and has been sent" in trace
     assert "no failover, its body was a stream" in caplog.text
 
@@ -124,7 +124,7 @@ def test_a_request_that_cannot_be_sent_is_not_sent_elsewhere() -> None:
     with pooled(pool=FAILOVER, backend=f"{header}<forward-request />") as pool:
         answer = pool.chat(headers={"ocp-apim-trace": "true"})
         assert answer.status_code == 502
-        trace = pool.gateway.client.get(f"/_management/traces/{answer.headers['apim-trace-id']}").json()
+        trace = pool.client.get(f"/_management/traces/{answer.headers['apim-trace-id']}").json()
     assert [entry["data"]["left"] for entry in trace["traceEntries"]["backend"] if "pool" in entry["data"]] == [""]
 
 
@@ -178,7 +178,7 @@ def test_every_attempt_is_in_the_trace() -> None:
         failing(pool, "b", hang_up=True)
         answer = pool.chat(headers={"ocp-apim-trace": "true"})
         url = f"/_management/traces/{answer.headers['apim-trace-id']}"
-        trace = json.loads(pool.gateway.client.get(url).text)
+        trace = json.loads(pool.client.get(url).text)
     entries = [entry["data"] for entry in trace["traceEntries"]["backend"] if "pool" in entry["data"]]
     assert [(one["backend"], one["model"], one["outcome"], one["left"]) for one in entries] == [
         ("a", "gpt-5", 429, "failover"),

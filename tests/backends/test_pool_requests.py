@@ -64,6 +64,19 @@ def test_the_recipe_of_the_labs_tries_each_member_then_stops() -> None:
         assert pool.counts() == {"a": 1, "b": 1, "c": 2}
 
 
+def test_a_retry_asks_another_member_of_the_same_priority() -> None:
+    retry = (
+        '<retry condition="@(context.Response.StatusCode == 500)" count="2" interval="0"><forward-request /></retry>'
+    )
+    services = {"a": {"weight": 100, "priority": 1}, "b": {"priority": 1}, "c": {"priority": 2}}
+    with pooled("abc", services=services, backend=retry) as pool:
+        failing(pool, "a", status=500)
+        assert pool.members(3) == "bbb"
+        failing(pool, "b", status=500)
+        assert pool.chat().status_code == 500  # without a breaker priority 1 is still there, as in APIM
+        assert pool.counts()["c"] == 0
+
+
 @pytest.mark.parametrize("condition", ["context.Response.StatusCode == 503", "context.Response.StatusCode >= 500"])
 def test_a_retry_that_waits_finds_the_pool_back(condition: str) -> None:
     retry = f'<retry condition="@({condition})" count="5" interval="0.4"><forward-request /></retry>'
@@ -143,6 +156,14 @@ def test_a_trial_whose_caller_leaves_leaves_the_trial_to_the_next() -> None:
         assert pool.status("a")["in_flight"] == 0
 
 
+def test_a_trial_that_gets_no_answer_fails_whatever_the_rule_counts() -> None:
+    with pooled("a", each={"circuit_breaker": breaker(ranges="429", trip="PT0.5S")}) as pool:
+        pool.backends["a"].scripts.extend([Script(status=429), Script(hang_up=True)])
+        assert pool.chat().status_code == 429
+        time.sleep(1.05)
+        assert [pool.chat().status_code for _ in range(2)] == [502, 503]
+
+
 def test_a_body_that_breaks_off_counts() -> None:
     with pooled("a", each={"circuit_breaker": breaker()}) as pool:
         failing(pool, "a", cut_after=2)
@@ -168,7 +189,7 @@ def test_a_session_stays_on_its_member_and_moves_when_that_is_gone() -> None:
         again = [pool.chat(headers={"cookie": f"other=1; {cookie}"}) for _ in range(5)]
         assert {answer.headers["x-member"] for answer in again} == {member}
         assert not any("set-cookie" in answer.headers for answer in again)
-        pool.gateway.client.cookies.clear()
+        pool.client.cookies.clear()
         failing(pool, member, status=500)
         pool.chat(headers={"cookie": cookie})
         moved = pool.chat(headers={"cookie": cookie})
@@ -205,7 +226,7 @@ def test_names_of_models_are_each_members_own() -> None:
         pool.members(2)
         assert [pool.backends[id].last.json()["model"] for id in "ab"] == ["gpt-5", "my-gpt-5"]
         for _ in range(2):
-            pool.gateway.call("POST", "/openai/deployments/gpt-5/chat/completions?api-version=1", json=CHAT)
+            pool.client.post("/api/openai/deployments/gpt-5/chat/completions?api-version=1", json=CHAT)
         targets = [pool.backends[id].last.target for id in "ab"]
         assert targets == [
             "/openai/deployments/gpt-5/chat/completions?api-version=1",
@@ -268,16 +289,14 @@ def test_lowest_latency_goes_where_the_first_token_comes_soonest() -> None:
 
 def test_the_live_view_is_guarded_like_traces() -> None:
     with pooled() as pool:
-        shown = pool.gateway.client.get("/_management/backends").json()
+        shown = pool.client.get("/_management/backends").json()
         assert shown["pools"][0]["members"][1] == {"id": "b", "priority": 0, "weight": 1, "state": "none"}
         for path in ("/_management/backends/a", "/_management/other"):
-            assert pool.gateway.client.get(path).status_code == 404
-        wrong = pool.gateway.client.get("/_management/backends", headers={"apim-debug-authorization": "no.token"})
+            assert pool.client.get(path).status_code == 404
+        wrong = pool.client.get("/_management/backends", headers={"apim-debug-authorization": "no.token"})
         assert wrong.status_code == 401
-        tokens = pool.gateway.app.tracing.tokens
-        one_api = pool.gateway.client.get(
-            "/_management/backends", headers={"apim-debug-authorization": tokens.issue("chat")}
-        )
+        tokens = pool.app.tracing.tokens
+        one_api = pool.client.get("/_management/backends", headers={"apim-debug-authorization": tokens.issue("chat")})
         assert one_api.status_code == 401
-        every = pool.gateway.client.get("/_management/backends", headers={"apim-debug-authorization": tokens.issue()})
+        every = pool.client.get("/_management/backends", headers={"apim-debug-authorization": tokens.issue()})
         assert json.loads(every.text)["backends"]
