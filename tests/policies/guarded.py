@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from shared.telemetry.metrics import Metrics, MetricTotals
 from tests.support.backend import Backend
 from tests.support.content_safety import ContentSafetyService
 from tests.support.running import Running, running
@@ -60,6 +61,16 @@ class Guarded:
     def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
         """A call with a JSON body."""
         return self.client.post(path, json=body, **options)
+
+    def totals(self, name: str) -> dict[tuple[str, ...], int]:
+        """How often a metric was counted, by the values of category or outcome, direction and enforced."""
+        metrics = self.gateway.app.services.get(Metrics)  # type: ignore[type-abstract]
+        assert isinstance(metrics, MetricTotals)
+        return {
+            tuple(value for key, value in sorted(dimensions) if key != "API ID"): total.count
+            for (_, metric, dimensions), total in metrics.take().items()
+            if metric == name
+        }
 
 
 @contextmanager
