@@ -49,6 +49,7 @@ class LlmExchange:
     A retry or a failover is another attempt, and only the last one counts. Usage is the backend's own; where it gives
     none, a tokenizer counts prompt and delivered text, marked estimated. It is None when no model was asked: a request
     that is no call to a model, one answered by a policy or a cache, and an attempt that failed without telling usage.
+    Of an answer in a schema that is not known, only usage it tells itself is taken.
     """
 
     def __init__(self, ctx: Context) -> None:
@@ -178,7 +179,9 @@ class LlmExchange:
             reader.end()
         if reader is not None and reader.usage is not None:
             return reader.usage
-        if attempt.call is None or (attempt.status and not 200 <= attempt.status < 300):
+        if attempt.call is None or not attempt.call.schema.counted:
+            return None
+        if attempt.status and not 200 <= attempt.status < 300:
             return None
         prompt = await self.prompt_tokens()
         if reader is None:

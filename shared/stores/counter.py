@@ -540,12 +540,17 @@ class Counter:
             self._task.cancel()
 
     def remaining(self) -> Remaining:
-        """What is left, as this instance knows: the last state seen plus its own unspent leases."""
+        """What is left, as this instance knows: the last state seen, what it has not yet written, its own leases."""
         now = self._clock()
         left = self._left(now)
+        oldest = self._buckets.oldest(now)
         balance = self._leases.balance
-        window = None if left.window is None else max(0, left.window + balance)
-        return Remaining(window, tuple(max(0, rest + balance) for rest in left.quotas))
+        unwritten = [amount for shard in self._shards for bucket, amount in shard.pending.items() if bucket >= oldest]
+        owed = [sum(shard.owed[i] for shard in self._shards) for i in range(len(left.quotas))]
+        window = None if left.window is None else max(0, left.window + balance - sum(unwritten))
+        return Remaining(
+            window, tuple(max(0, rest + balance - debt) for rest, debt in zip(left.quotas, owed, strict=True))
+        )
 
     def _left(self, now: float) -> Remaining:
         shards, state = len(self._shards), self._shards[self._home].state
