@@ -5,7 +5,6 @@ import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from lxml import etree
 from pydantic import Field
 
 from shared.context import Context
@@ -45,6 +44,8 @@ class JsonToXml(Policy):
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """Convert the body of the section's message. PolicyFailed when it is no JSON, or no XML can be made of it."""
+        from lxml import etree
+
         message = ctx.message
         if await self.apply(ctx) == "content-type-json" and not is_json(message.headers.get("content-type") or ""):
             ctx.trace("not converted: the body is not JSON by its Content-Type", self.element)
@@ -102,6 +103,8 @@ class Writer:
         return rest.removeprefix(self.separator) if not rest or rest.startswith(self.separator) else None
 
     def _element(self, parent: Any, name: str, value: Any) -> Any:
+        from lxml import etree
+
         fields = value if isinstance(value, dict) else {}
         namespaces = {
             prefix or None: str(uri) for key, uri in fields.items() if (prefix := self._declared(key)) is not None
@@ -159,6 +162,8 @@ class Writer:
 
 
 def _child(parent: Any, tag: str, namespaces: dict[str | None, str]) -> Any:
+    from lxml import etree
+
     return etree.SubElement(parent, tag, nsmap=namespaces)
 
 

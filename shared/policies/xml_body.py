@@ -4,8 +4,6 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from lxml import etree
-
 from shared.message import Headers
 
 
@@ -15,6 +13,8 @@ class NotXml(Exception):
 
 def parse_xml(data: bytes) -> Any:
     """The root element (lxml). NotXml when there is none."""
+    from lxml import etree
+
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
     try:
         root = etree.fromstring(data, parser)
@@ -27,6 +27,8 @@ def parse_xml(data: bytes) -> Any:
 
 def local_name(element: Any) -> str:
     """An element's name without its namespace."""
+    from lxml import etree
+
     return str(etree.QName(element).localname)
 
 

@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from lxml import etree
 from pydantic import Field
 
 from shared.context import Context
@@ -105,6 +104,8 @@ class Reader:
         return {f"@xmlns${prefix}" if prefix else "@xmlns": uri for prefix, uri in declared.items()}
 
     def _attribute(self, element: Any, name: str) -> str:
+        from lxml import etree
+
         qualified = etree.QName(name)
         if not self.direct:
             return str(qualified.localname)
