@@ -1,8 +1,8 @@
 """Requests of the gateway's own: to a URL a policy names, an OpenID provider, an event hub."""
 
 import asyncio
+import zlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -17,11 +17,14 @@ from shared.message import GatewayResponse, Headers, RawHeaders, end_to_end
 
 CONNECT_SECONDS = 10.0
 PROXIES_KEPT = 16
+# Content codings of RFC 9110 section 8.4.1 as zlib takes them. Nothing is asked for in any coding, so others, and
+# deflate without its zlib header, come only from services that do as they like: they stay as they came.
+PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One request. `timeout` (seconds) is for all of it, `max_bytes` for the answer's body as it comes over the wire;
+    """One request. `timeout` (seconds) is for all of it, `max_bytes` for the answer's body, packed and unpacked;
     `proxy` is `http://user:password@host:port`."""
 
     method: str
@@ -115,15 +118,24 @@ async def _answer(response: httpx.Response, max_bytes: int) -> GatewayResponse:
     finally:
         await response.aclose()
     headers = Headers(end_to_end([(name.lower(), value) for name, value in response.headers.raw]))
-    answer = GatewayResponse(
-        response.status_code,
-        headers,
-        status_reason=response.extensions.get("reason_phrase", b"").decode("latin-1"),
-        stream=_once(b"".join(parts)),
-    )
-    await answer.read()
-    return answer
+    body = b"".join(parts)
+    coding = (headers.get("content-encoding") or "").lower()
+    if coding in PACKED:
+        body = unpacked(body, coding, max_bytes)
+        headers.remove("content-encoding")
+    headers.remove("content-length")
+    reason = response.extensions.get("reason_phrase", b"").decode("latin-1")
+    return GatewayResponse(response.status_code, headers, body, status_reason=reason)
 
 
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data
+def unpacked(data: bytes, coding: str, max_bytes: int) -> bytes:
+    """The content of a body in one of the codings in PACKED. BackendError when it is broken, or has more than
+    `max_bytes`: a small body can unpack to gigabytes."""
+    unpacker = zlib.decompressobj(PACKED[coding])
+    try:
+        content = unpacker.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise BackendError("The answer cannot be unpacked.", detail=str(error)) from error
+    if len(content) > max_bytes:
+        raise BackendError(f"The answer is larger than {max_bytes} bytes.", reason="ResponseTooLarge")
+    return content

@@ -5,8 +5,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from shared.backends.sender import PACKED, unpacked
 from shared.context import Context
-from shared.message import GatewayResponse, decode_content
+from shared.errors import BackendError
+from shared.message import GatewayResponse
 from shared.policies.cache_lookup import CacheMiss, cache_control, write_response
 from shared.policies.expression import Expression
 from shared.policies.policy import Policy, Section
@@ -20,9 +22,10 @@ NOT_KEPT = ("content-length", "content-encoding", "set-cookie", "x-request-id", 
 class CacheStore(Policy):
     """Keeps the response as it is at this place for `duration` seconds, when cache-lookup has missed it.
 
-    Only status 200, or any with `cache-response="true"`. A body that is still a stream is kept as it passes on its way
-    to the caller, once it has come to its end. Never kept: server-sent events, bodies over 1 MiB, responses that set a
-    cookie. APIM's page allows one per section; documents in use have one in each branch of a choose, and so it is here.
+    Only status 200, or any with `cache-response="true"`. A body that is still a stream is kept as it passes on its
+    way to the caller, once it has come to its end. Never kept: server-sent events, bodies over 1 MiB or in a coding
+    other than gzip and deflate, responses that set a cookie. APIM's page allows one per section; documents in use
+    have one in each branch of a choose, and so it is here.
     https://learn.microsoft.com/azure/api-management/cache-store-policy
     """
 
@@ -59,7 +62,7 @@ class _Kept:
         self._key = miss.key
         self._seconds = seconds
         self._expires = ctx.services.clock().timestamp() + seconds
-        self._coding = response.headers.get("content-encoding")
+        self._coding = (response.headers.get("content-encoding") or "").lower()
         self._head = GatewayResponse(
             response.status_code, response.headers.copy(), b"", status_reason=response.status_reason
         )
@@ -81,7 +84,11 @@ class _Kept:
             else:
                 parts.clear()
             yield part
-        if size <= LARGEST:
-            body = b"".join(parts)
+        if size > LARGEST or self._coding not in ("", *PACKED):
+            return
+        body = b"".join(parts)
+        try:
             # Another caller may not take this coding.
-            await self.keep(decode_content(body, self._coding) if self._coding else body)
+            await self.keep(unpacked(body, self._coding, LARGEST) if self._coding else body)
+        except BackendError:
+            return  # broken, or larger than it looked: the caller gets it as it is, the cache does not

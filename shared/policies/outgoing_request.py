@@ -31,8 +31,8 @@ PARTS: dict[str, type[Policy]] = {
     )
 }
 ONCE = frozenset({"set-url", "set-method", "set-body", "proxy"})
-# The body says its length itself, and what the platform adds names the gateway's inside.
-NOT_COPIED = FORWARDING | {b"content-length", b"expect"}
+# The body says its length itself, the answer is for the gateway to read, and what the platform adds names its inside.
+NOT_COPIED = FORWARDING | {b"content-length", b"expect", b"accept-encoding"}
 
 
 class Proxy(Markup):

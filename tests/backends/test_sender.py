@@ -38,7 +38,14 @@ async def test_an_answer_is_read_whole_and_unpacked_but_never_without_bound() ->
             assert (sent.path, sent.query, sent.body, sent.header("x-a")) == ("/p%20q", "a=%2F", b"body", "1")
             with pytest.raises(BackendError, match="larger than 1000 bytes"):
                 await one.send(Outgoing("GET", f"{service.url}/large", max_bytes=1000))
-            assert (await one.send(Outgoing("GET", service.url))).status_code == 202
+            with pytest.raises(BackendError, match="larger than 4999 bytes"):  # some 30 bytes on the wire
+                await one.send(Outgoing("GET", service.url, max_bytes=4999))
+            service.default = lambda request: Reply(200, b"not gzip", {"content-encoding": "gzip"})
+            with pytest.raises(BackendError, match="cannot be unpacked"):
+                await one.send(Outgoing("GET", service.url))
+            service.default = lambda request: Reply(200, b"brotli", {"content-encoding": "br"})
+            answer = await one.send(Outgoing("GET", service.url))
+            assert (answer.body, answer.headers.get("content-encoding")) == (b"brotli", "br")
 
 
 async def test_a_client_certificate_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,7 @@
 """cache-store: which responses are kept, and in which form."""
 
+import gzip
+
 import httpx
 import pytest
 
@@ -37,8 +39,6 @@ def test_a_streamed_body_is_kept_when_it_is_small_and_whole() -> None:
 
 
 def test_a_compressed_response_serves_callers_that_cannot_unpack_it() -> None:
-    import gzip
-
     with Service() as service:
         service.default = lambda request: Reply(200, gzip.compress(b"unpacked"), {"content-encoding": "gzip"})
         with policies(caching(), service.url) as gateway:
@@ -46,6 +46,15 @@ def test_a_compressed_response_serves_callers_that_cannot_unpack_it() -> None:
             plain = httpx.get(f"{gateway.url}/api/a", headers={"accept-encoding": "identity"})
             assert (plain.content, plain.headers.get("content-encoding")) == (b"unpacked", None)
         assert len(service.requests) == 1
+
+
+def test_a_body_that_unpacks_to_more_than_the_cache_takes_is_not_kept() -> None:
+    with Service() as service:
+        packed = gzip.compress(b"x" * 2_000_000)
+        service.default = lambda request: Reply(200, packed, {"content-encoding": "gzip"})
+        with policies(caching(), service.url) as gateway:
+            assert [len(gateway.call(path="/a").content) for _ in range(2)] == [2_000_000] * 2
+        assert len(service.requests) == 2
 
 
 def test_downstream_caches_are_told_what_they_may_do() -> None:
