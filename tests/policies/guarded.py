@@ -15,9 +15,11 @@ from tests.support.content_safety import ContentSafetyService
 from tests.support.running import Running, running
 
 KEY = "safety-key"
+BY_KEY = f'{{ header: {{ Ocp-Apim-Subscription-Key: "{KEY}" }} }}'
+BY_IDENTITY = "{ managed_identity: { resource: https://cognitiveservices.azure.com } }"
 CONFIG = """
 backends:
-  safety: { url: "@safety@", credentials: { header: { Ocp-Apim-Subscription-Key: "@key@" } } }
+  safety: { url: "@safety@", credentials: @credentials@ }
   root: { url: "@backend@" }
   v1: { url: "@backend@/v1" }
 apis:
@@ -74,8 +76,8 @@ class Guarded:
 
 
 @contextmanager
-def guarded(xml: str, *, safety: ContentSafetyService | None = None, key: str = KEY) -> Iterator[Guarded]:
-    """Run all three until the block ends; `xml` is the API's document."""
+def guarded(xml: str, *, safety: ContentSafetyService | None = None, credentials: str = BY_KEY) -> Iterator[Guarded]:
+    """Run all three until the block ends; `xml` is the API's document, `credentials` what Content Safety is shown."""
     with ExitStack() as stack:
         service = stack.enter_context(safety or ContentSafetyService(key=KEY))
         backend = stack.enter_context(Backend())
@@ -83,7 +85,7 @@ def guarded(xml: str, *, safety: ContentSafetyService | None = None, key: str = 
             running(
                 CONFIG,
                 files={"policies/safety.xml": xml},
-                values={"safety": service.url, "backend": backend.url, "key": key},
+                values={"safety": service.url, "backend": backend.url, "credentials": credentials},
             )
         )
         client = stack.enter_context(httpx.Client(base_url=gateway.url, trust_env=False, timeout=20))

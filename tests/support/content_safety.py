@@ -141,7 +141,7 @@ class ContentSafetyService:
         self.at_once = max(self.at_once, self._answering)
         try:
             status, body = self._answer(method, target, headers, raw)
-            await asyncio.sleep(self.delay + fault.delay)
+            await pause(reader, self.delay + fault.delay)
         finally:
             self._answering -= 1
         if fault.hang_up:
@@ -248,6 +248,15 @@ class ContentSafetyService:
             case "GET", "", "":
                 return 200, {"blocklistName": name}
         return error(404, "NotFound", "Resource not found")
+
+
+async def pause(reader: asyncio.StreamReader, seconds: float) -> None:
+    """Wait; ConnectionError as soon as the client has left."""
+    while seconds > 0:
+        await asyncio.sleep(min(seconds, 0.05))
+        seconds -= 0.05
+        if reader.at_eof():
+            raise ConnectionError
 
 
 def analyze_image(body: Mapping[str, Any]) -> Answer:
