@@ -10,7 +10,7 @@ from liquid.exceptions import LiquidError
 from shared.context import Context
 from shared.errors import PolicyFailed
 from shared.expressions.date_formats import format_date, parse_date
-from shared.expressions.dates import DateTime
+from shared.expressions.dates import DateTime, json_date
 from shared.expressions.errors import ExpressionFailed
 from shared.message import GatewayRequest, GatewayResponse, Headers, Url
 from shared.policies.xml_body import NotXml, is_json, is_xml, local_name, parse_xml
@@ -123,14 +123,16 @@ class LiquidTemplate:
         if unknown:
             raise TemplateError(f"unknown filter {unknown[0]}")
 
-    def render(self, ctx: Context, message: GatewayRequest | GatewayResponse, *, nil: Literal["blank", "null"]) -> str:
-        """The text for a message whose body has been read. PolicyFailed when the body is not what its Content-Type
-        says, or the template goes too far."""
+    def render(
+        self, ctx: Context, message: GatewayRequest | GatewayResponse, *, nil: Literal["blank", "null"], dates: bool
+    ) -> str:
+        """The text for a message whose body has been read; with `dates` its texts that are dates read as such.
+        PolicyFailed when the body is not what its Content-Type says, or the template goes too far."""
         monotonic = ctx.services.monotonic
         try:
             return self._template.render(
                 {
-                    "body": _body(message, nil),
+                    "body": _body(message, nil, dates),
                     "context": _context(ctx),
                     "(clock)": ctx.services.clock,
                     "(monotonic)": monotonic,
@@ -157,18 +159,31 @@ class _Names(Mapping[str, Any]):
         return len(self._entries)
 
 
-def _body(message: GatewayRequest | GatewayResponse, nil: str) -> object:
+def _body(message: GatewayRequest | GatewayResponse, nil: str, dates: bool) -> object:
     """What the template sees as `body`: objects and lists for JSON and XML, by the Content-Type; else text."""
     data = message.body or b""
     kind = message.headers.get("content-type") or ""
     if not data:
         return ""
     if is_json(kind):
-        return json.loads(data)
+        return _with_dates(json.loads(data)) if dates else json.loads(data)
     if is_xml(kind):
         root = parse_xml(data)
         return _Names({local_name(root): _node(root, "" if nil == "blank" else None)})
     return data.decode("utf-8", "replace")
+
+
+def _with_dates(value: object) -> object:
+    """JSON values with the texts that are dates as .NET's invariant culture writes a DateTime."""
+    match value:
+        case str():
+            date = json_date(value)
+            return value if date is None else format_date(date, "MM/dd/yyyy HH:mm:ss")
+        case dict():
+            return {name: _with_dates(item) for name, item in value.items()}
+        case list():
+            return [_with_dates(item) for item in value]
+    return value
 
 
 NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"

@@ -18,7 +18,9 @@ class SetBody(Policy):
     The element's content is the body: text, markup as it stands (a SOAP envelope), or one expression, whose byte[] is
     sent as it is and whose null leaves no body. APIM throws when there was no body before; here there is one after.
     With `template="liquid"` the content is a template over the body that was there; `xsi-nil` says what an XML element
-    marked `xsi:nil` reads as in it. on-error takes the policy too: APIM's pages disagree about that.
+    marked `xsi:nil` reads as in it, and with `parse-date` texts of a JSON body that are dates read as MM/dd/yyyy
+    HH:mm:ss, as in APIM; "false" leaves them as they are. on-error takes the policy too: APIM's pages disagree about
+    that.
     https://learn.microsoft.com/azure/api-management/set-body-policy
     """
 
@@ -26,6 +28,7 @@ class SetBody(Policy):
 
     template: Literal["none", "liquid"] = "none"
     xsi_nil: Literal["blank", "null"] = "blank"
+    parse_date: bool = True
     value: Expression[Any] = Field(alias="(value)")
     liquid: Any = Field(None, alias="(liquid)")  # a LiquidTemplate, whose library is loaded only where it is used
 
@@ -52,7 +55,8 @@ class SetBody(Policy):
         """Give `message` the body."""
         if self.liquid is not None:
             await message.read()
-            body = str(self.liquid.render(ctx, message, nil=self.xsi_nil)).encode("utf-8", "replace")
+            text = self.liquid.render(ctx, message, nil=self.xsi_nil, dates=self.parse_date)
+            body = str(text).encode("utf-8", "replace")
         else:
             from shared.expressions import to_bytes
 

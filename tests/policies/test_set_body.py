@@ -153,7 +153,7 @@ def test_a_template_has_two_seconds() -> None:
     )
     template = LiquidTemplate("{% for i in (1..2000) %}{{ i }}{% endfor %}")
     with pytest.raises(PolicyFailed) as failed:
-        template.render(ctx, ctx.request, nil="blank")
+        template.render(ctx, ctx.request, nil="blank", dates=True)
     assert failed.value.detail == "Liquid: more than 2 seconds"
 
 
@@ -162,3 +162,14 @@ class NoTokens:
 
     async def token(self, resource: str, client_id: str | None = None) -> str:
         raise AssertionError(resource)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "text"),
+    [("", "on 05/06/2024 07:08:09"), (' parse-date="false"', "on 2024-05-06T07:08:09Z")],
+)
+def test_dates_of_a_json_body_read_as_dates_in_a_template(backend: Backend, attribute: str, text: str) -> None:
+    template = f'<set-body template="liquid"{attribute}>on {{{{body.at}}}}</set-body>'
+    with policies(document(template), backend.url) as gateway:
+        gateway.call("POST", "/v1/chat/completions", json={"at": "2024-05-06T07:08:09Z"})
+    assert backend.last.body.decode() == text
