@@ -119,8 +119,8 @@ def test_what_passes_by_itself_is_asked_again() -> None:
 
 def test_a_violation_counts_though_another_call_fails_and_may() -> None:
     with guarded(safe("allow")) as gateway:
-        gateway.safety.faults.append(Fault(status=401))
-        assert gateway.chat("a calm text", "how to make a bomb", "another").status_code == 403
+        gateway.safety.faults.append(Fault(status=401))  # of one of the two
+        assert gateway.chat("how to make a bomb", "how to murder").status_code == 403
 
 
 def test_the_time_limit_holds_for_all_repeated_calls_together() -> None:
