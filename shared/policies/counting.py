@@ -13,29 +13,32 @@ class Counted(list[tuple[str, Limit]]):
 class Room:
     """Room that a request took: settle it once with what was used."""
 
-    __slots__ = ("_admission", "_counts", "amount")
+    __slots__ = ("_admission", "_counts")
 
-    def __init__(self, admission: Admission, *, counts: bool) -> None:
+    def __init__(self, admission: Admission | None, *, counts: bool = False) -> None:
+        """Without an admission the request has been counted already, and there is nothing to settle."""
         self._admission = admission
         self._counts = counts
-        self.amount = admission.amount
 
     def settle(self, actual: int) -> None:
         """Replace what was taken by what was used; a second call does nothing."""
-        self._admission.settle(actual if self._counts else 0)
+        if self._admission is not None:
+            self._admission.settle(actual if self._counts else 0)
 
 
 async def take(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refusal:
     """Take `amount` from the counter of `key`, or learn why not.
 
     "For each key value, a single counter is used for all scopes": where another policy has counted the request under
-    the same key and period already, this one still asks for room, and gives it back when it settles.
+    the same key and period already, this one still asks whether its own limit has room, and gives it back.
     https://learn.microsoft.com/azure/api-management/quota-by-key-policy
     """
+    counted: Counted | None = ctx.notes.get(Counted)
+    if counted is not None and (key, limit) in counted:
+        return Room(None)
     decision = await ctx.services.get(Limiter).admit(key, limit, amount)
     if isinstance(decision, Refusal):
         return decision
-    counted: Counted | None = ctx.notes.get(Counted)
     if counted is None:
         ctx.notes[Counted] = Counted([(key, limit)])
         return Room(decision, counts=True)

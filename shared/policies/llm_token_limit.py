@@ -40,6 +40,7 @@ class Counting:
     key: str
     limit: Limit
     room: Room
+    reserved: int
     prompt: int
     answered: bool = False
     usage: Usage | None = None
@@ -109,7 +110,7 @@ class LlmTokenLimit(Policy):
         if isinstance(room, Refusal):
             trace_refusal(ctx, self, key, room)
             raise self._refused(ctx, room, estimated=estimates or self.reservation == "strict")
-        counting = Counting(key, limit, room, prompt if estimates else 0)
+        counting = Counting(key, limit, room, max(1, amount), prompt if estimates else 0)
         exchange.on_usage(lambda usage: self._settle(ctx, counting, call, usage))
         if self._tells:
             self._tell_variables(ctx, counting)
@@ -204,7 +205,7 @@ class LlmTokenLimit(Policy):
     def _remaining(self, ctx: Context, counting: Counting) -> tuple[int | None, int | None]:
         """Left in the window and in the quota, with this request at what it is known to cost."""
         now = left(ctx, counting.key, counting.limit)
-        spared = counting.room.amount - counting.usage.total_tokens if counting.usage is not None else 0
+        spared = counting.reserved - counting.usage.total_tokens if counting.usage is not None else 0
         window = None if now.window is None else max(0, now.window + spared)
         return window, max(0, now.quotas[0] + spared) if now.quotas else None
 
@@ -238,7 +239,7 @@ class LlmTokenLimit(Policy):
         if usage is not None and call is not None:
             ctx.services.get(Estimates).learn(counting.key, call.model, usage.completion_tokens)
         if ctx.tracing:
-            ctx.trace({"counter-key": counting.key, "reserved": counting.room.amount, "usage": usage}, self.element)
+            ctx.trace({"counter-key": counting.key, "reserved": counting.reserved, "usage": usage}, self.element)
 
 
 class AzureOpenaiTokenLimit(LlmTokenLimit):

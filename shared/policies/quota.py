@@ -92,6 +92,8 @@ class Quota(Policy, Volume):
         for room, limit in taken:
             if limit.unit == "bytes":
                 meter.settle_at_end(room)
+            else:
+                room.settle(1)
         return None
 
     def _limits(self, ctx: Context, subscription: Subscription) -> Iterator[tuple[str, Limit]]:

@@ -65,6 +65,8 @@ class RateLimit(RateReport):
             taken.append(room)
             if len(taken) == 1:
                 self.tell(ctx, key, limit)
+        for one in taken:
+            one.settle(1)
         return None
 
     def _limits(self, ctx: Context, subscription: str) -> Iterator[tuple[str, Limit]]:
