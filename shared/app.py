@@ -112,7 +112,7 @@ class App:
             await vault.aclose()
         catalog = await asyncio.to_thread(compile_catalog, loaded)
         self._use(loaded, catalog)
-        for problem in loaded.problems:
+        for problem in sorted(set(loaded.problems)):
             log.warning("%s", problem)
 
     async def purge(self) -> None:
