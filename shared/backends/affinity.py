@@ -28,7 +28,8 @@ class Affinity:
     def keep(self, ctx: Context, member: str) -> None:
         """Answer the caller with the cookie of this member. A later call for the same request takes its place."""
         first = Affinity not in ctx.notes
-        ctx.notes[Affinity] = f"{self._cookie}={self._values[member]}; Path=/; HttpOnly; SameSite=Lax"
+        secure = "; Secure" if ctx.request.original_url.scheme == "https" else ""
+        ctx.notes[Affinity] = f"{self._cookie}={self._values[member]}; Path=/; HttpOnly; SameSite=Lax{secure}"
         if first:
             ctx.on_reply(_set_cookie)
 

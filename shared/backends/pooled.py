@@ -69,6 +69,10 @@ class Service:
         return lambda: name
 
 
+Left = set[str | tuple[str, str]]
+"""Members a request is not to be sent to again; with a model's name only for that."""
+
+
 class Sending(NamedTuple):
     """How forward-request wants it sent."""
 
@@ -103,7 +107,7 @@ class Pooled:
             await ctx.request.read()
         return await _Forwarding(self, ctx, transport, sending).run()
 
-    def available(self, ctx: Context, asked: Asked, left: set[str]) -> tuple[Service, Asked] | None:
+    def available(self, ctx: Context, asked: Asked, left: Left) -> tuple[Service, Asked] | None:
         """The member to ask next, and the model to ask it for by the caller's name; None when there is none."""
         now = ctx.services.monotonic()
         for model in self._models(asked):
@@ -153,14 +157,20 @@ class Pooled:
                 yield asked.instead(following)
                 name = following
 
-    def _choose(self, ctx: Context, model: Asked, left: set[str], now: float) -> Service | None:
+    def _choose(self, ctx: Context, model: Asked, left: Left, now: float) -> Service | None:
         services, by_model = self.services, self.by_model
 
         def available(member: Member) -> bool:
             service = services[member.id]
-            if member.id in left or (by_model and not service.serves(model)):
-                return False
-            return service.health.ready(service.name(model) if by_model else model, now)
+            if not by_model:
+                return member.id not in left and service.health.ready(model, now)
+            name = service.name(model)
+            return (
+                member.id not in left
+                and (member.id, name()) not in left
+                and service.serves(model)
+                and service.health.ready(name, now)
+            )
 
         if self._affinity is not None and (kept := self._affinity.member(ctx)) is not None and available(Member(kept)):
             return services[kept]
@@ -185,7 +195,18 @@ class Pooled:
 class _Forwarding:
     """The attempts of one forward-request at a pool."""
 
-    __slots__ = ("_pool", "_ctx", "_transport", "_sending", "_asked", "_deadline", "_left", "_kept", "_failure")
+    __slots__ = (
+        "_pool",
+        "_ctx",
+        "_transport",
+        "_sending",
+        "_asked",
+        "_deadline",
+        "_header_timeout",
+        "_left",
+        "_kept",
+        "_failure",
+    )
 
     def __init__(self, pool: Pooled, ctx: Context, transport: Transport, sending: Sending) -> None:
         self._pool = pool
@@ -196,8 +217,10 @@ class _Forwarding:
         deadline = ctx.started + LONGEST
         if sending.header_timeout is not None:
             deadline = min(deadline, ctx.services.monotonic() + sending.header_timeout)
+        # The first attempt has what forward-request gives it, also late in a retry; failover goes by what is left.
         self._deadline = deadline
-        self._left: set[str] = set()
+        self._header_timeout = sending.header_timeout
+        self._left: Left = set()
         self._kept: GatewayResponse | None = None
         self._failure: BackendError | None = None
 
@@ -241,7 +264,7 @@ class _Forwarding:
                 ctx,
                 service.target,
                 self._transport,
-                header_timeout=max(LEAST, self._deadline - began),
+                header_timeout=self._header_timeout,
                 continue_timeout=sending.continue_timeout,
                 follow_redirects=sending.follow_redirects,
                 named=renamed(ctx.request, name()) if self._pool.by_model and name() != self._asked() else None,
@@ -258,7 +281,9 @@ class _Forwarding:
             await self._kept.aclose()
             self._kept = None
         if left:
-            self._left.add(id)
+            # A used-up limit is one deployment's, any other trouble the whole backend's.
+            self._left.add((id, name()) if outcome == 429 and self._pool.by_model else id)
+            self._header_timeout = max(LEAST, self._deadline - ctx.services.monotonic())
             self._kept = response if response is not None else self._kept
             if response is None and self._kept is not None:
                 ctx.backend = before  # the one whose answer is kept

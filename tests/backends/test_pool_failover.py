@@ -1,7 +1,9 @@
 """Failover inside one request: what moves it on, what it sends again, what the caller gets, and when it must not."""
 
 import json
+import socket
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -142,6 +144,17 @@ def test_a_slow_upload_does_not_blame_the_backend() -> None:
         assert pool.status("a")["state"] == "closed"
 
 
+def test_a_used_up_deployment_spills_on_the_same_backend() -> None:
+    pool_fields = {**FAILOVER, "spill": {"gpt-5": "gpt-5-mini"}}
+    with pooled("a", pool=pool_fields) as pool:
+        pool.backends["a"].scripts.append(Script(status=429))
+        assert pool.members(1) == "a"
+        assert [request.json()["model"] for request in pool.backends["a"].requests] == ["gpt-5", "gpt-5-mini"]
+        failing(pool, "a", status=500)  # not for its trouble
+        assert pool.chat().status_code == 500
+        assert pool.counts() == {"a": 3}
+
+
 def test_all_attempts_together_have_the_time_of_forward_request() -> None:
     with pooled("abc", pool=FAILOVER, backend='<forward-request timeout="1" />') as pool:
         failing(pool, "a", delay=0.6, status=500)
@@ -151,6 +164,20 @@ def test_all_attempts_together_have_the_time_of_forward_request() -> None:
         assert answer.status_code == 500
         assert 0.9 < answer.elapsed.total_seconds() < 1.5
         assert pool.counts() == {"a": 1, "b": 1, "c": 0}
+
+
+def test_connecting_counts_to_that_time() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as waiting:
+        address = full.getsockname()
+        for _ in range(3):  # nobody accepts: what comes after them waits in vain
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(address)
+        url = f"http://127.0.0.1:{address[1]}"
+        with pooled("a", own={"a": {"url": url}}, backend='<forward-request timeout="1" />') as pool:
+            answer = pool.chat()
+            assert answer.status_code == 504
+            assert 0.9 < answer.elapsed.total_seconds() < 2
 
 
 def test_a_caller_who_leaves_ends_the_attempt_and_no_other_follows() -> None:

@@ -287,6 +287,17 @@ def test_lowest_latency_goes_where_the_first_token_comes_soonest() -> None:
         assert pool.status("a")["first_token_seconds"] > 0.15 > pool.status("b")["first_token_seconds"]
 
 
+def test_lowest_latency_does_not_send_a_burst_to_one_member() -> None:
+    with pooled(pool={"selection": "lowest-latency"}) as pool:
+        failing(pool, "a", delay=0.2)
+        failing(pool, "b", delay=0.22)
+        pool.members(4)
+        before = pool.counts()
+        with ThreadPoolExecutor(10) as threads:
+            list(threads.map(lambda _: pool.chat(), range(10)))
+        assert min(pool.counts()[id] - before[id] for id in "ab") >= 3
+
+
 def test_the_live_view_is_guarded_like_traces() -> None:
     with pooled() as pool:
         shown = pool.client.get("/_management/backends").json()
