@@ -107,11 +107,13 @@ _NO_DAPR = "there is no Dapr runtime beside a function app"
 
 # Policies of APIM that cannot run here, and why.
 REFUSED: dict[str, str] = {
+    "cache-value": "look the value up with cache-lookup-value, and store a new one with cache-store-value",
     "cosmosdb-data-source": _NO_GRAPHQL,
     "cross-domain": "it is for Flash and Silverlight, which no browser runs any more; cors is for pages",
     "get-authorization-context": "it needs APIM's credential manager; give the backend credentials of its own instead",
     "http-data-source": _NO_GRAPHQL,
     "invoke-dapr-binding": _NO_DAPR,
+    "invoke-request": "send-request calls other services, forward-request the backend",
     "jsonp": "it lets any page read the answers; use cors",
     "proxy": "the gateway takes its proxy from HTTPS_PROXY and NO_PROXY",
     "publish-event": _NO_GRAPHQL,

@@ -2,6 +2,8 @@
 
 from typing import ClassVar
 
+from pydantic import NonNegativeInt
+
 from shared.context import Context
 from shared.message import GatewayResponse, Headers
 from shared.policies.policy import Policy, Section
@@ -11,8 +13,8 @@ from shared.policies.set_status import StatusCode
 class MockResponse(Policy):
     """The response has the status and the Content-Type of the attributes.
 
-    APIM fills the body from an example or a schema of the operation's response; operations here declare neither, and
-    then APIM's answer has no content either.
+    APIM fills the body from an example (by its `index`) or a schema of the operation's response; operations here
+    declare neither, and then APIM's answer has no content either.
     https://learn.microsoft.com/azure/api-management/mock-response-policy
     """
 
@@ -21,6 +23,7 @@ class MockResponse(Policy):
 
     status_code: StatusCode = 200
     content_type: str | None = None
+    index: NonNegativeInt | None = None
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """The response to send."""

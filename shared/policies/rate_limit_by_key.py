@@ -19,8 +19,9 @@ class RateLimitByKey(Increment, RateReport):
     policies with the same key count together.
 
     `increment-condition` and `increment-count` are evaluated when the response is there, so a call whose weight is only
-    known then may be let in that is one too many, as in APIM. Until then it counts with 1. `on-storage-error` (bounded,
-    open, closed) is this gateway's own, as for llm-token-limit.
+    known then may be let in that is one too many, as in APIM. Until then it counts with 1, whatever
+    `increment-after-response` says. `on-storage-error` (bounded, open, closed) is this gateway's own, as for
+    llm-token-limit.
     https://learn.microsoft.com/azure/api-management/rate-limit-by-key-policy
     """
 
@@ -30,6 +31,7 @@ class RateLimitByKey(Increment, RateReport):
     calls: Expression[Annotated[int, Field(ge=0)]]
     renewal_period: Expression[Annotated[int, Field(ge=1, le=300)]]
     counter_key: Expression[str]
+    increment_after_response: bool = False
     on_storage_error: OnStorageError = "bounded"
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:

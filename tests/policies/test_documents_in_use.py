@@ -53,3 +53,8 @@ def test_metrics_have_any_number_of_dimensions() -> None:
         f"<llm-emit-token-metric>{dimensions}</llm-emit-token-metric>",
     ):
         assert problems(document(policy)) == []
+
+
+def test_attributes_only_the_authoring_toolkit_has_are_taken() -> None:
+    limit = '<rate-limit-by-key calls="5" renewal-period="60" counter-key="a" increment-after-response="true" />'
+    assert problems(document(f'{limit}<mock-response status-code="201" index="1" />')) == []
