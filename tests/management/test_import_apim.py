@@ -85,7 +85,10 @@ async def test_what_runs_is_imported_and_the_rest_is_told(tmp_path: Path, capsys
     assert found["apis"]["orders-v2"]["backend"] == "orders-v2-endpoint"
     assert found["backends"]["chat-pool"] == {
         "description": "Both regions",
-        "pool": {"services": [{"id": "chat-east", "priority": 1, "weight": 3}, {"id": "chat-west", "priority": 2}]},
+        "pool": {
+            "services": [{"id": "chat-east", "priority": 1, "weight": 3}, {"id": "chat-west", "priority": 2}],
+            "failover": True,
+        },
     }
     (rule,) = found["backends"]["chat-east"]["circuit_breaker"]["rules"]
     assert rule["failure_condition"]["status_code_ranges"] == [{"min": 429, "max": 429}]

@@ -64,7 +64,8 @@ def _pool(resource: Resource) -> dict[str, Any]:
         services.append(
             service | {name: member[name] for name in ("priority", "weight") if member.get(name) is not None}
         )
-    value: dict[str, Any] = {"services": services}
+    # In APIM a failure reaches the caller unless a retry policy was written around it; such policies still work.
+    value: dict[str, Any] = {"services": services, "failover": True}
     session = (pool.get("sessionAffinity") or {}).get("sessionId") or {}
     if session.get("name"):
         value["session_affinity"] = {"cookie": session["name"]}
