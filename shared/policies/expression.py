@@ -1,7 +1,7 @@
 """Attribute and text values that may be policy expressions: read once, evaluated per request."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, get_origin
 
 from pydantic import GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -47,15 +47,18 @@ class Expression(Generic[T]):
 
     async def __call__(self, ctx: Context) -> T:
         """The value for this request; reads a body when the expression needs one. PolicyFailed when it throws."""
-        compiled, convert = self.compiled, self._convert
+        result: T
+        compiled = self.compiled
         if compiled is None:
-            return cast(T, self.constant)
+            result = self.constant
+            return result
         while True:
             try:
                 value = compiled(ctx)
                 if ctx.trace_entries is not None:
                     ctx.trace({"expression": compiled.source, "value": value}, "expression")
-                return cast(T, convert(value) if convert is not None else value)
+                result = value if self._convert is None else self._convert(value)
+                return result
             except BodyNotBuffered as unread:
                 await unread.message.read()
             except self._failure as failure:

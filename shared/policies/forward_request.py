@@ -1,5 +1,6 @@
 """forward-request: sends the request to its backend."""
 
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -55,23 +56,33 @@ class ForwardRequest(Policy):
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """Forward once."""
-        if await self.buffer_request_body(ctx):
+        if await self.buffer_request_body(ctx) and ctx.request.body is None:
             await ctx.request.read()
         if ctx.response is not None:
             await ctx.response.aclose()
             ctx.response = None
         assert ctx.backends is not None
-        response = ctx.response = await ctx.backends.forward(
-            ctx,
-            header_timeout=await self._wait(ctx),
-            continue_timeout=await self.continue_timeout(ctx) if self.continue_timeout is not None else None,
-            follow_redirects=await self.follow_redirects(ctx),
+        response = ctx.response = await (
+            ctx.backends.forward(ctx)
+            if self._plain
+            else ctx.backends.forward(
+                ctx,
+                header_timeout=await self._wait(ctx),
+                continue_timeout=await self.continue_timeout(ctx) if self.continue_timeout is not None else None,
+                follow_redirects=await self.follow_redirects(ctx),
+            )
         )
         if isinstance(response, NotAsked):
             locate(response.error, self.place)
         if 400 <= response.status_code <= 599 and await self.fail_on_error_status_code(ctx):
             raise response.error if isinstance(response, NotAsked) else _failed(response)
         return None
+
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether nothing is said of how to wait or of redirects, which is nearly always."""
+        said = (self.timeout, self.timeout_ms, self.continue_timeout, self.follow_redirects.compiled)
+        return all(one is None for one in said) and not self.follow_redirects.constant
 
     async def _wait(self, ctx: Context) -> float | None:
         if self.timeout_ms is not None:

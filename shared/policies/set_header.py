@@ -1,5 +1,6 @@
 """set-header: adds, replaces or removes a header of the request or the response."""
 
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -54,4 +55,12 @@ class SetHeader(Policy):
     async def apply(self, ctx: Context, headers: Headers) -> None:
         """Change the header in `headers`."""
         values = [await value(ctx) for value in self.values]
-        change(headers, await self.name(ctx), await self.exists_action(ctx), values)
+        name, action = self._fixed or (await self.name(ctx), await self.exists_action(ctx))
+        change(headers, name, action, values)
+
+    @cached_property
+    def _fixed(self) -> tuple[str, ExistsAction] | None:
+        """Name and action where both are literals, which is nearly always."""
+        if self.name.compiled is not None or self.exists_action.compiled is not None:
+            return None
+        return self.name.constant, self.exists_action.constant
