@@ -223,10 +223,17 @@ def test_without_keys_the_gateway_cannot_decide(backend: Backend) -> None:
     assert backend.requests == []
 
 
+def test_without_any_keys_it_loads_with_a_warning_and_no_token_passes(backend: Backend) -> None:
+    (warning,) = problems(validating(children=""), warnings=True)
+    assert "warning: without openid-config or issuer-signing-keys no token passes" in warning
+    with policies(validating(children=""), backend.url) as gateway:
+        assert refused(gateway, hs256())[:2] == (401, "validate-jwt/TokenSignatureKeyNotFound")
+    assert backend.requests == []
+
+
 @pytest.mark.parametrize(
     ("xml", "message"),
     [
-        ("<validate-jwt header-name='A' />", "needs openid-config or issuer-signing-keys"),
         (f"<validate-jwt>{KEYS}</validate-jwt>", "one of header-name, query-parameter-name, token-value is needed"),
         (f"<validate-jwt header-name='A' token-value='B'>{KEYS}</validate-jwt>", "only one of header-name"),
         (f"<validate-jwt header-name='A'>{KEYS}<decryption-keys><key>x</key></decryption-keys></validate-jwt>", "JWE"),
