@@ -1,13 +1,17 @@
 """Asks Azure AI Content Safety: text, images and attacks on prompts, through one client per backend."""
 
 import asyncio
+import base64
 import importlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
+from shared.backends.proxies import proxy_for
 from shared.backends.target import Target
 from shared.context import TokenSource
 from shared.errors import PolicyFailed
@@ -143,7 +147,10 @@ class ContentSafety:
             await asyncio.to_thread(importlib.import_module, "azure.ai.contentsafety.aio")
             client = self._clients.get(key)
             if client is None:
-                client = self._clients[key] = _connect(target, self.tokens)
+                try:
+                    client = self._clients[key] = _connect(target, self.tokens)
+                except ValueError as error:
+                    raise SafetyUnavailable(str(error)) from error
         return client
 
 
@@ -171,14 +178,29 @@ def _connect(target: Target, tokens: TokenSource) -> "ContentSafetyClient":
     elif target.identity is not None:
         pipeline.append(AsyncBearerTokenCredentialPolicy(credential, target.identity.resource))
     pipeline.insert(0, HeadersPolicy(headers))
-    tls = target.extensions.get("ssl_context")
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=60, **({"ssl": tls} if tls else {}))  # type: ignore[arg-type]
+    tls: Any = target.extensions.get("ssl_context", True)
     session = aiohttp.ClientSession(
-        connector=connector, trust_env=True, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=60, ssl=tls),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        # By itself aiohttp would look for one anew on each call, on two other threads.
+        proxy=_proxy(target),
     )
-    return ContentSafetyClient(
-        endpoint, credential, api_version=API_VERSION, transport=AioHttpTransport(session=session), policies=pipeline
-    )
+    transport = AioHttpTransport(session=session, use_env_settings=False)
+    return ContentSafetyClient(endpoint, credential, api_version=API_VERSION, transport=transport, policies=pipeline)
+
+
+def _proxy(target: Target) -> str | None:
+    """The proxy on the way to the service, as a URL; ValueError for one that is no plain HTTP proxy."""
+    origin = target.origin
+    proxy = proxy_for(origin.scheme, origin.host, origin.port or (443 if origin.scheme == "https" else 80), os.environ)
+    if proxy is None:
+        return None
+    user = ""
+    if proxy.authorization is not None:
+        name, _, password = base64.b64decode(proxy.authorization.removeprefix(b"Basic ")).decode().partition(":")
+        user = f"{quote(name, safe='')}:{quote(password, safe='')}@"
+    return f"http://{user}{proxy.host}:{proxy.port}"
 
 
 class _Token:
