@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -9,7 +10,13 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 
-from shared.errors import PolicyFailed, RequestTooLarge
+from shared.errors import BackendError, PolicyFailed, RequestTooLarge
+
+# What a policy may have read into memory of an answer, packed and unpacked.
+LARGEST_READ = 104_857_600
+# Content codings of RFC 9110 section 8.4.1 as zlib takes them. Bodies in others, and deflate without its zlib header,
+# stay as they came.
+PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -410,14 +417,23 @@ class GatewayResponse(_Body):
 
     async def _read_all(self) -> bytes:
         assert self.stream is not None
-        data = b"".join([part async for part in self.stream])
+        parts: list[bytes] = []
+        size = 0
+        async for part in self.stream:
+            size += len(part)
+            if size > LARGEST_READ:
+                await self.aclose()
+                raise BackendError(f"The answer is larger than {LARGEST_READ} bytes.", reason="ResponseTooLarge")
+            parts.append(part)
         await self.aclose()
         self.stream = None
-        coding = self.headers.get("content-encoding")
-        self.headers.raw = [
-            pair for pair in self.headers.raw if pair[0] not in (b"content-length", b"content-encoding")
-        ]
-        return decode_content(data, coding) if coding else data
+        self.headers.remove("content-length")
+        data = b"".join(parts)
+        coding = (self.headers.get("content-encoding") or "").lower()
+        if coding not in PACKED:
+            return data
+        self.headers.remove("content-encoding")
+        return unpacked(data, coding, LARGEST_READ)
 
     async def aclose(self) -> None:
         """Release the backend connection; safe to call again."""
@@ -436,8 +452,14 @@ class GatewayResponse(_Body):
         return False
 
 
-def decode_content(data: bytes, coding: str) -> bytes:
-    """Undo Content-Encoding (RFC 9110 section 8.4) the way httpx does; unknown codings leave the bytes as they are."""
-    import httpx
-
-    return httpx.Response(200, headers={"content-encoding": coding}, content=data).content
+def unpacked(data: bytes, coding: str, max_bytes: int) -> bytes:
+    """The content of a body in one of the codings in PACKED. BackendError when it is broken, or has more than
+    `max_bytes`: a small body can unpack to gigabytes."""
+    unpacker = zlib.decompressobj(PACKED[coding])
+    try:
+        content = unpacker.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise BackendError("The answer cannot be unpacked.", detail=str(error)) from error
+    if len(content) > max_bytes:
+        raise BackendError(f"The answer is larger than {max_bytes} bytes.", reason="ResponseTooLarge")
+    return content

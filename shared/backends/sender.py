@@ -1,7 +1,6 @@
 """Requests of the gateway's own: to a URL a policy names, an OpenID provider, an event hub."""
 
 import asyncio
-import zlib
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -13,13 +12,10 @@ from shared.backends.proxies import parse_proxy
 from shared.backends.transport import Transport, build_request
 from shared.config.certificates import ClientCertificate
 from shared.errors import BackendError
-from shared.message import GatewayResponse, Headers, RawHeaders, end_to_end
+from shared.message import PACKED, GatewayResponse, Headers, RawHeaders, end_to_end, unpacked
 
 CONNECT_SECONDS = 10.0
 PROXIES_KEPT = 16
-# Content codings of RFC 9110 section 8.4.1 as zlib takes them. Nothing is asked for in any coding, so others, and
-# deflate without its zlib header, come only from services that do as they like: they stay as they came.
-PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +122,3 @@ async def _answer(response: httpx.Response, max_bytes: int) -> GatewayResponse:
     headers.remove("content-length")
     reason = response.extensions.get("reason_phrase", b"").decode("latin-1")
     return GatewayResponse(response.status_code, headers, body, status_reason=reason)
-
-
-def unpacked(data: bytes, coding: str, max_bytes: int) -> bytes:
-    """The content of a body in one of the codings in PACKED. BackendError when it is broken, or has more than
-    `max_bytes`: a small body can unpack to gigabytes."""
-    unpacker = zlib.decompressobj(PACKED[coding])
-    try:
-        content = unpacker.decompress(data, max_bytes + 1)
-    except zlib.error as error:
-        raise BackendError("The answer cannot be unpacked.", detail=str(error)) from error
-    if len(content) > max_bytes:
-        raise BackendError(f"The answer is larger than {max_bytes} bytes.", reason="ResponseTooLarge")
-    return content

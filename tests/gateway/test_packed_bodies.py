@@ -1,0 +1,39 @@
+"""Compressed answers a policy reads: unpacked, bounded, and left alone where they cannot be unpacked."""
+
+import zlib
+
+import pytest
+
+from shared.errors import BackendError
+from shared.message import GatewayResponse, Headers, unpacked
+
+
+async def stream(*parts: bytes):
+    for part in parts:
+        yield part
+
+
+def packed(data: bytes, window: int) -> bytes:
+    packer = zlib.compressobj(9, wbits=window)
+    return packer.compress(data) + packer.flush()
+
+
+async def test_known_codings_are_undone_and_unknown_ones_stay() -> None:
+    for coding, window in {"gzip": 31, "X-GZip": 31, "deflate": 15}.items():
+        data = packed(b"hello" * 100, window)
+        headers = Headers([(b"content-encoding", coding.encode()), (b"content-length", b"1")])
+        response = GatewayResponse(200, headers, stream=stream(data[:7], data[7:]))
+        assert await response.read() == b"hello" * 100
+        assert response.headers.raw == []
+    response = GatewayResponse(200, Headers([(b"content-encoding", b"br")]), stream=stream(b"as it came"))
+    assert await response.read() == b"as it came" and response.headers.get("content-encoding") == "br"
+
+
+async def test_a_small_body_cannot_fill_the_memory() -> None:
+    bomb = packed(bytes(50_000_000), 31)
+    assert len(bomb) < 100_000
+    with pytest.raises(BackendError, match="larger than 1000 bytes"):
+        unpacked(bomb, "gzip", 1000)
+    broken = GatewayResponse(200, Headers([(b"content-encoding", b"gzip")]), stream=stream(b"no gzip"))
+    with pytest.raises(BackendError, match="cannot be unpacked"):
+        await broken.read()
