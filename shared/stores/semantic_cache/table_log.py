@@ -1,0 +1,166 @@
+"""The log as rows of a table: one transaction for an answer, one range query for what is new."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from shared.stores.protocols import Conflict, Entities, Entity, Operation, Stored
+from shared.stores.semantic_cache.entry import Entry
+from shared.stores.semantic_cache.log import Told
+from shared.stores.semantic_cache.namespace import Namespace
+
+# A binary property holds 64 KiB; the emulator measures the 1 MiB of an entity on base64 text.
+PIECE = 61_440
+PIECES = 12
+# A transaction may have 4 MiB (2 MiB on Cosmos DB), base64 included; up to 1 MiB the client sends it without a pause of
+# the event loop.
+AT_ONCE = 700_000
+_LAST = 10**15 - 1
+_COLUMNS = ("v", "x", "h", "g", "z", "s", "n", "c")
+
+
+class TableLog:
+    """Partition: the namespace. Rows: `L|<time, counted down>-<id>` has vector `v`, expiry `x`, digest of the prompt
+    `h`, scope `g`, payload rows `z` and size `s`, time `c`, the namespace's check `n` and the API's label `a`;
+    `P|<id>|<nnn>` has the payload in c00..c11, `x`, `n` and `a`. Counting down puts the newest first, so that reading
+    can stop when enough has come. On Cosmos DB, which does not sort, any entries are read where there are too many.
+    """
+
+    def __init__(self, entities: Entities, patient: Entities | None = None) -> None:
+        """`patient` is the same table with a longer deadline, for what no request waits for."""
+        self._entities = entities
+        self._patient = patient or entities
+
+    async def append(self, namespace: Namespace, entry: Entry, vector: bytes, payload: bytes) -> None:
+        """One transaction; a payload too large for it is written before the row that tells of it."""
+        common: Entity = {
+            "PartitionKey": namespace.partition,
+            "x": entry.expires,
+            "n": namespace.check,
+            "a": namespace.api,
+        }
+        rows: list[Entity] = [
+            {**common, "RowKey": f"P|{entry.id}|{number:03d}", **_pieces(payload[at : at + PIECE * PIECES])}
+            for number, at in enumerate(range(0, max(len(payload), 1), PIECE * PIECES))
+        ]
+        entry.rows = len(rows)
+        told: Entity = {
+            **common,
+            "RowKey": f"L|{_LAST - entry.created:015d}-{entry.id}",
+            "v": vector,
+            "h": entry.prompt,
+            "g": f"{entry.scope:016x}",
+            "z": entry.rows,
+            "s": entry.size,
+            "c": entry.created,
+        }
+        if len(payload) > AT_ONCE:
+            for row in rows:
+                await self._patient.insert(row)
+            rows = []
+        await self._patient.transact([Operation("insert", row) for row in (*rows, told)])
+
+    async def newest(self, namespace: Namespace, since: int, *, patient: bool = False) -> AsyncIterator[list[Told]]:
+        """One query for each page of up to 1,000 entries."""
+        entities = self._patient if patient else self._entities
+        before = f"L|{_LAST - since:015d}~"  # behind the ids of that millisecond
+        continuation = None
+        while True:
+            page = await entities.query(
+                namespace.partition, row_from="L|", row_before=before, select=_COLUMNS, continuation=continuation
+            )
+            yield [_told(stored.entity) for stored in page.rows if stored.entity.get("n") == namespace.check]
+            continuation = page.continuation
+            if continuation is None:
+                return
+
+    async def payload(self, namespace: Namespace, entry: Entry) -> bytes | None:
+        """One read, or one query where it has several rows."""
+        if entry.rows == 1:
+            found = await self._entities.read(namespace.partition, f"P|{entry.id}|000")
+            rows = [found] if found is not None else []
+        else:
+            rows = await self._rows(namespace.partition, f"P|{entry.id}|", f"P|{entry.id}}}")
+        if len(rows) != entry.rows or any(row.entity.get("n") != namespace.check for row in rows):
+            return None
+        rows.sort(key=_row_key)
+        return b"".join(piece for row in rows for piece in _pieces_of(row.entity))
+
+    async def purge(self, unwanted: Callable[[str, float], bool]) -> int:
+        """Read keys and expiries of the whole table; delete up to 100 rows at once."""
+        doomed: dict[str, list[str]] = {}
+        continuation = None
+        while True:
+            page = await self._patient.query(select=("x", "a"), continuation=continuation)
+            for stored in page.rows:
+                if unwanted(str(stored.entity.get("a", "")), _float(stored.entity.get("x"))):
+                    doomed.setdefault(str(stored.entity["PartitionKey"]), []).append(_row_key(stored))
+            continuation = page.continuation
+            if continuation is None:
+                break
+        for partition, keys in doomed.items():
+            for at in range(0, len(keys), 100):
+                await self._delete(partition, keys[at : at + 100])
+        return sum(key.startswith("L|") for keys in doomed.values() for key in keys)
+
+    async def entries(self, partition: str | None = None) -> AsyncIterator[tuple[str, str, Entry]]:
+        """(partition, API, entry) of everything there is, for people to look at."""
+        continuation = None
+        columns = ("x", "h", "g", "z", "s", "c", "a")
+        while True:
+            page = await self._patient.query(
+                partition, row_from="L|", row_before="L}", select=columns, continuation=continuation
+            )
+            for stored in page.rows:
+                yield str(stored.entity["PartitionKey"]), str(stored.entity.get("a", "")), _told(stored.entity)[0]
+            continuation = page.continuation
+            if continuation is None:
+                return
+
+    async def _rows(self, partition: str, first: str, before: str) -> list[Stored]:
+        rows: list[Stored] = []
+        continuation = None
+        while True:
+            page = await self._entities.query(partition, row_from=first, row_before=before, continuation=continuation)
+            rows += page.rows
+            continuation = page.continuation
+            if continuation is None:
+                return rows
+
+    async def _delete(self, partition: str, keys: Sequence[str]) -> None:
+        try:
+            await self._patient.transact(
+                [Operation("delete", {"PartitionKey": partition, "RowKey": key}) for key in keys]
+            )
+        except Conflict:  # another instance purges as well
+            for key in keys:
+                await self._patient.delete(partition, key)
+
+
+def _told(entity: Entity) -> Told:
+    vector = entity.get("v")
+    entry = Entry(
+        id=str(entity["RowKey"]).rpartition("-")[2],
+        created=int(_float(entity.get("c"))),
+        expires=_float(entity.get("x")),
+        prompt=str(entity.get("h", "")),
+        scope=int(str(entity.get("g", "0")), 16),
+        rows=int(_float(entity.get("z"))),
+        size=int(_float(entity.get("s"))),
+    )
+    return entry, vector if isinstance(vector, bytes) else b""
+
+
+def _pieces(payload: bytes) -> dict[str, bytes]:
+    return {f"c{number:02d}": payload[at : at + PIECE] for number, at in enumerate(range(0, len(payload), PIECE))}
+
+
+def _pieces_of(entity: Entity) -> list[bytes]:
+    found = (entity.get(f"c{number:02d}") for number in range(PIECES))
+    return [piece for piece in found if isinstance(piece, bytes)]
+
+
+def _row_key(stored: Stored) -> str:
+    return str(stored.entity["RowKey"])
+
+
+def _float(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
