@@ -84,6 +84,11 @@ class CircuitBreaker:
         self._open(now + self._length(retry_after))
         return "tripped"
 
+    @property
+    def trying(self) -> bool:
+        """Whether the trial is under way."""
+        return self._probing
+
     def tries(self, era: int) -> bool:
         """Whether the call of this era is the trial."""
         return self._probing and era == self._era

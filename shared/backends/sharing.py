@@ -17,7 +17,8 @@ EVERY = 2.0
 IDLE = 10.0
 """Seconds without a request after which nobody looks any more."""
 FIRST_TRIAL = 3 * EVERY
-"""Seconds the others leave to the instance that wrote last, to try the backend and tell how it went."""
+"""Seconds the others leave to the instance that wrote last, to try the backend and tell how it went; they begin anew
+each time it tells that the trial is under way."""
 
 
 class Sharing:
@@ -55,6 +56,10 @@ class Sharing:
 
     def tell(self, health: Health, change: Change) -> None:
         """A breaker of this instance has changed."""
+        self._tell(health, change)
+        self._wake.set()
+
+    def _tell(self, health: Health, change: Change) -> None:
         now = self._clock()
         until = now
         breaker = health.breaker
@@ -69,7 +74,6 @@ class Sharing:
             self._instance,
             health.errors[-1].what if change == "tripped" and health.errors else "",
         )
-        self._wake.set()
 
     async def aclose(self) -> None:
         """Stop."""
@@ -83,6 +87,7 @@ class Sharing:
             while self._monotonic() - self._last_request < IDLE or (self._untold and not self._failing):
                 self._wake.clear()
                 try:
+                    self._tell_of_trials()
                     await self._write()
                     await self._read()
                     self._worked()
@@ -99,6 +104,13 @@ class Sharing:
             if self._task is asyncio.current_task():
                 self._task = None
 
+    def _tell_of_trials(self) -> None:
+        """A model may take its time over the answer that decides."""
+        for health in self._fleet:
+            if health.breaker is not None and health.breaker.trying:
+                health.changed_at, health.foreign = self._clock(), False
+                self._tell(health, "tripped")
+
     async def _write(self) -> None:
         for id, change in list(self._untold.items()):
             await self._store.write(change)
@@ -113,7 +125,7 @@ class Sharing:
             left = (change.until - self._clock()).total_seconds()
             if change.state == "closed":
                 health.learn(None, change.at, 0.0)
-            elif left > 0:
+            elif left > -FIRST_TRIAL:
                 health.learn(self._monotonic() + left, change.at, FIRST_TRIAL)
 
     def _failed(self, error: StoreError) -> None:

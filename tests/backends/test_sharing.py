@@ -113,6 +113,35 @@ async def test_the_other_tries_too_when_the_first_does_not() -> None:
         await until(lambda: first.state == "closed")
 
 
+async def test_a_trial_that_takes_its_time_stays_the_only_one() -> None:
+    async with instances(2, memory()) as (first, second):
+        first.call(500)
+        second.call(200)
+        await until(lambda: second.state == "open")
+        first.clock.ahead += 30
+        trial = first.health.begin(str, first.clock.monotonic())
+        assert trial is not None
+        for _ in range(4):
+            await asyncio.sleep(EVERY * 1.3)
+            first.sharing.touch()
+            assert not second.call(200)
+            first.clock.ahead += FIRST_TRIAL / 3
+        trial.answered(200, [], first.clock.monotonic(), first.clock.utc(), streams=False)
+        await until(lambda: second.state == "closed")
+
+
+async def test_an_old_trip_nobody_has_ended_holds_nobody_up() -> None:
+    store = memory()
+    async with instances(2, store) as (first, late):
+        first.call(500)
+        await until(lambda: not first.sharing._untold)
+        late.clock.ahead += 30 + 2 * FIRST_TRIAL
+        for _ in range(3):
+            assert late.call(200)
+            await asyncio.sleep(0.1)
+        assert late.state == "closed"
+
+
 async def test_what_is_known_of_another_address_says_nothing() -> None:
     async with instances(2, memory(), url="https://moved.example") as (first, second):
         first.call(500)
