@@ -17,6 +17,7 @@ MANAGEMENT = {
     "backends": "shared.management.commands.backends",
     "debug-token": "shared.management.commands.debug_token",
     "import": "shared.management.commands.import_api",
+    "limits": "shared.management.commands.limits",
     "subscriptions": "shared.management.commands.subscriptions",
 }
 

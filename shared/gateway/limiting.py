@@ -34,9 +34,15 @@ class Limiting:
         services.extras[Tokenizers] = Tokenizers()
 
     def admin(self) -> CounterAdmin:
-        """The same counters as an administrator sees them. Reads take their time: they get more than a request does."""
-        entities = self._account.tables.table(TABLE) if self._account is not None else self._entities
-        return CounterAdmin(entities, self._clock)
+        """The same counters as an administrator sees them."""
+        if self._account is None:
+            return CounterAdmin(self._entities, self._clock)
+        return self.admin_of(self._account, self._clock)
+
+    @staticmethod
+    def admin_of(account: Account, clock: StorageClock) -> CounterAdmin:
+        """The counters of an account. Reading them all takes its time: more than a request's limit may wait."""
+        return CounterAdmin(account.tables.table(TABLE), clock)
 
     async def aclose(self) -> None:
         """Give back what is leased and not used."""

@@ -40,6 +40,7 @@ class Attempt:
     status: int = 0  # 0: no answer has come
     reader: Reader | None = None
     ended: bool = False
+    whole: bool = False  # the answer is a document and in memory
     passed: int = 0  # bytes of an answer nobody can read
 
 
@@ -57,6 +58,7 @@ class LlmExchange:
         self._request = ctx.request
         self._services = ctx.services
         self.usage: Usage | None = None
+        self._settled = False
         self._attempt: Attempt | None = None
         self._call: LlmCall | None = None
         self._call_of: bytes | None = None
@@ -78,6 +80,7 @@ class LlmExchange:
             found = ctx.notes[cls] = cls(ctx)
             if ctx.backends is not None:
                 ctx.backends = ObservedBackends(ctx.backends, found)
+            ctx.on_reply(found._settle_before_reply)
             ctx.on_completion(found._complete)
         return found
 
@@ -168,6 +171,7 @@ class LlmExchange:
             await _read_some(response)
         if response.body is None:
             return None
+        attempt.whole = True
         return await self._usage_of(attempt)
 
     # the end
@@ -189,14 +193,23 @@ class LlmExchange:
         count = self._services.get(Tokenizers).count(attempt.call.model)
         return Usage.estimate(max(1, prompt), await counted(count, reader.size, reader.text_tokens))
 
+    async def _settle_before_reply(self, ctx: Context) -> None:
+        """Settle a plain answer that is there as a whole before the caller has it and may call again."""
+        attempt = self._attempt
+        if attempt is not None and attempt.whole:
+            self._settle(await self._usage_of(attempt))
+
     async def _complete(self, completion: Completion) -> None:
         attempt = self._attempt
-        if attempt is not None:
-            self.usage = await self._usage_of(attempt)
+        if not self._settled:
+            self._settle(await self._usage_of(attempt) if attempt is not None else None)
+
+    def _settle(self, usage: Usage | None) -> None:
+        self.usage, self._settled = usage, True
         callbacks = self._on_usage
         self._on_usage, self._on_answer = [], []
         for callback in callbacks:
-            callback(self.usage)
+            callback(usage)
 
 
 class ObservedBackends:
@@ -292,6 +305,7 @@ def _pass_whole(attempt: Attempt, response: GatewayResponse, body: bytes) -> Non
         response.body = reader.feed(body) + reader.end()
     elif reader is not None:
         reader.feed(body)
+        attempt.whole = True
 
 
 async def _passing(

@@ -109,7 +109,9 @@ class LlmTokenLimit(Policy):
         room = await take(ctx, key, limit, amount)
         if isinstance(room, Refusal):
             trace_refusal(ctx, self, key, room)
-            raise self._refused(ctx, room, estimated=estimates or self.reservation == "strict")
+            raise self._refused(
+                ctx, room, estimated=estimates or self.reservation == "strict", fits=amount <= _largest(limit)
+            )
         counting = Counting(key, limit, room, max(1, amount), prompt if estimates else 0)
         exchange.on_usage(lambda usage: self._settle(ctx, counting, call, usage))
         if self._tells:
@@ -162,13 +164,13 @@ class LlmTokenLimit(Policy):
 
     # what to tell
 
-    def _refused(self, ctx: Context, refusal: Refusal, *, estimated: bool) -> GatewayError:
+    def _refused(self, ctx: Context, refusal: Refusal, *, estimated: bool, fits: bool) -> GatewayError:
         quota = refusal.which == "quota"
         thing, status = ("quota", 403) if quota else ("limit", 429)
-        before = estimated and (refusal.remaining > 0 or not refusal.fits)
+        before = estimated and (refusal.remaining > 0 or not fits)
         message = f"Token {thing} " + ("will exceed based on estimated request tokens." if before else "is exceeded.")
         wait = whole_seconds(refusal.retry_after)
-        if refusal.fits:
+        if fits:
             message += f" Try again in {in_words(refusal.retry_after) if quota else f'{wait} seconds'}."
         if self.retry_after_variable_name:
             ctx.variables[self.retry_after_variable_name] = wait

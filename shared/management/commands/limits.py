@@ -1,0 +1,102 @@
+"""`python -m shared limits`: who used how much of which limit, and starting a counter over."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from shared.backends.auth.managed_identity import AzureIdentity
+from shared.errors import Refusal
+from shared.gateway.limiting import Limiting
+from shared.management.limits import Limits, Row
+from shared.settings import SettingsError, from_environment, is_local
+from shared.stores.account import Account
+from shared.stores.clock import StorageClock
+from shared.stores.protocols import StorageRefused, StoreError
+
+OK, REFUSED, USAGE, NO_STORAGE = 0, 1, 2, 3
+
+EPILOG = """The table tells what instances have written: it is behind by seconds, and counts leases as used.
+exit status: 0 done, 1 nothing is counted under that key, 2 wrong settings, 3 storage is not set up or fails"""
+
+
+def add_arguments(subparsers: Any) -> None:
+    """Add `limits` with its verbs to the subparsers of an argparse parser."""
+    parser = subparsers.add_parser("limits", help="show counters of limits and quotas, and reset them", epilog=EPILOG)
+    parser.set_defaults(run=run)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    _verb(verbs, "list", "show all counters")
+    _verb(verbs, "show", "show the counters of one counter key").add_argument("key")
+    _verb(verbs, "reset", "start the counters of one counter key over").add_argument("key")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the verb that was parsed; returns the exit status. Errors are one line on stderr."""
+    logging.getLogger("azure").setLevel(logging.ERROR)  # each credential it tries in vain would add its own warning
+    try:
+        return asyncio.run(_run(arguments))
+    except Refusal as refusal:
+        message, status = refusal.message, REFUSED
+    except SettingsError as error:
+        message, status = str(error), USAGE
+    except StorageRefused as error:
+        message, status = f"storage refuses access: {error}", NO_STORAGE
+    except StoreError as error:
+        message, status = f"storage does not answer: {error}", NO_STORAGE
+    print(f"limits {arguments.verb}: {message}", file=sys.stderr)
+    return status
+
+
+async def _run(arguments: argparse.Namespace) -> int:
+    settings = from_environment(base=Path.cwd(), local=is_local(os.environ))
+    identity = AzureIdentity(settings.identity_client_id, local=is_local(settings.environment))
+    clock = StorageClock(time.time)
+    account = Account.of(settings, identity.credential, clock)
+    if account is None:
+        where = "GATEWAY_TABLES_CONNECTION_STRING or GATEWAY_TABLES_ENDPOINT"
+        print(f"limits {arguments.verb}: no storage is set up: set {where} to the gateway's", file=sys.stderr)
+        return NO_STORAGE
+    try:
+        await _do(arguments, Limits(Limiting.admin_of(account, clock)))
+    finally:
+        await account.close()
+        await identity.aclose()
+    return OK
+
+
+async def _do(arguments: argparse.Namespace, limits: Limits) -> None:
+    match arguments.verb:
+        case "list":
+            _print(await limits.all(), arguments.json)
+        case "show":
+            _print(await limits.show(arguments.key), arguments.json)
+        case "reset":
+            await limits.reset(arguments.key)
+            print(json.dumps({"reset": arguments.key}) if arguments.json else f"{arguments.key} starts over")
+
+
+def _print(rows: Sequence[Row], as_json: bool) -> None:
+    documents = [row.document() for row in rows]
+    if as_json:
+        print(json.dumps(documents, indent=2))
+        return
+    columns = ("key", "unit", "per", "limit", "used", "left", "resets")
+    table = [
+        columns,
+        *(tuple(str(one[name] if one[name] is not None else "-") for name in columns) for one in documents),
+    ]
+    widths = [max(len(line[at]) for line in table) for at in range(len(columns))]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _verb(verbs: Any, name: str, help: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help, description=help, epilog=EPILOG)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
