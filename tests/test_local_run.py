@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,12 @@ def test_printed_calls_work_and_nothing_stays(tmp_path: Path, core_tools: bool) 
     path = str(tmp_path) if core_tools else ""
     (tmp_path / "func").write_text(FUNC)
     (tmp_path / "func").chmod(stat.S_IRWXU)
-    env = {"PYTHONUNBUFFERED": "1", "PATH": f"{path}:{os.environ['PATH']}", "AZURE_OPENAI_ENDPOINT": ""}
+    env = {
+        "PYTHONUNBUFFERED": "1",
+        "PATH": f"{path}:{os.environ['PATH']}",
+        "AZURE_OPENAI_ENDPOINT": "",
+        "CONTENT_SAFETY_ENDPOINT": "",
+    }
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = [sys.executable, "-m", "tests.support.local_run", "--port", str(port), "--state", str(tmp_path / "s")]
@@ -54,9 +60,12 @@ def test_printed_calls_work_and_nothing_stays(tmp_path: Path, core_tools: bool) 
             assert f"port {port} is taken: the gateway uses" in printed
             assert ("Functions host, so to speak" in printed) is core_tools
 
-            plain, streamed = re.findall(r"^curl .*?\n.*?\n  -d .*?$", printed, re.MULTILINE)
+            plain, streamed, unsafe = re.findall(r"^curl .*?\n.*?\n  -d .*?$", printed, re.MULTILINE)
             assert "You said: Hello" in called(plain)["choices"][0]["message"]["content"]
             assert len(subprocess.run(streamed, shell=True, capture_output=True, text=True).stdout.split("data: ")) > 10
+            refused = called(unsafe)["error"]
+            assert refused["code"] == "content_filter"
+            assert refused["innererror"]["content_filter_result"]["violence"]["filtered"]
             (tmp_path / "snippet.py").write_text(printed[printed.index("from openai") :])
             answers = subprocess.run([sys.executable, tmp_path / "snippet.py"], capture_output=True, text=True)
             assert answers.stdout.count("You said: Hello") == 2, answers.stderr
@@ -69,7 +78,7 @@ def test_printed_calls_work_and_nothing_stays(tmp_path: Path, core_tools: bool) 
             assert [pid for pid in children if alive(pid)] == []
 
 
-def called(curl: str) -> dict[str, list[dict[str, dict[str, str]]]]:
+def called(curl: str) -> Any:
     """The JSON a printed curl line answers."""
     return json.loads(subprocess.run(f"{curl} --silent", shell=True, capture_output=True, check=True).stdout)
 

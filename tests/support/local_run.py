@@ -1,8 +1,9 @@
-"""`make run`: Azurite, a demo backend and the gateway on this machine until Ctrl-C, with calls ready to copy.
+"""`make run`: Azurite, a demo backend, a demo Content Safety and the gateway until Ctrl-C, with calls ready to copy.
 
 The gateway runs in the Functions host (`func start`) where Core Tools are installed, otherwise on a local ASGI server.
 With AZURE_OPENAI_ENDPOINT set it fronts that resource instead of the demo backend: with AZURE_OPENAI_API_KEY when that
-is set too, else as whom `az login` says. All state and all secrets of these runs are in the ignored folder `.run`.
+is set too, else as whom `az login` says; CONTENT_SAFETY_ENDPOINT and CONTENT_SAFETY_KEY do the same for Content Safety.
+All state and all secrets of these runs are in the ignored folder `.run`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from tests.support.processes import ROOT, ChildProcess, ProcessFailed, free_port
 STATE = ROOT / ".run"
 GATEWAY_PORT = 7071  # what `func start` uses
 BACKEND_PORT = 8089
+CONTENT_SAFETY_PORT = 8090
 AZURITE_PORTS: dict[Service, int] = {"blob": 10000, "queue": 10001, "table": 10002}
 DEMO_KEY = "demo-backend-key"
 START_TIMEOUT = 120.0  # `func start` may fetch things the first time
@@ -44,13 +46,14 @@ class Ended(BaseException):
 
 @dataclass(frozen=True)
 class Calls:
-    """What the printed examples need: root URL, a key, the model, and the paths of two APIs (None: not declared)."""
+    """What the printed examples need: root URL, a key, the model, and the paths of three APIs (None: not declared)."""
 
     url: str
     key: str
     model: str
     azure_path: str | None
     openai_path: str | None
+    guarded_path: str | None = None
 
 
 def run(arguments: list[str]) -> int:
@@ -80,7 +83,11 @@ def _run(port: int, state: Path, stack: ExitStack) -> None:
     for service, wanted in AZURITE_PORTS.items():
         _tell_moved(f"Azurite ({service})", wanted, storage.ports[service])
     children = {"Azurite": storage.running}
-    env = {"GATEWAY_TABLES_CONNECTION_STRING": storage.connection_string, **_backend(stack, children)}
+    env = {
+        "GATEWAY_TABLES_CONNECTION_STRING": storage.connection_string,
+        **_backend(stack, children),
+        **_content_safety(stack, children),
+    }
     gateway_port = free_port(port)
     _tell_moved("the gateway", port, gateway_port)
     gateway = stack.enter_context(_gateway(gateway_port, env, storage))
@@ -119,6 +126,21 @@ def _backend(stack: ExitStack, children: dict[str, ChildProcess]) -> dict[str, s
     return {"AZURE_OPENAI_ENDPOINT": url, "AZURE_OPENAI_API_KEY": DEMO_KEY}
 
 
+def _content_safety(stack: ExitStack, children: dict[str, ChildProcess]) -> dict[str, str]:
+    """Start the demo Content Safety unless a real resource is named; returns the environment that points to it."""
+    if endpoint := os.environ.get("CONTENT_SAFETY_ENDPOINT"):
+        print(f"content safety: {endpoint}")
+        return {"CONTENT_SAFETY_ENDPOINT": endpoint.rstrip("/")}
+    port = free_port(CONTENT_SAFETY_PORT)
+    _tell_moved("the demo Content Safety", CONTENT_SAFETY_PORT, port)
+    module = [sys.executable, "-m", "tests.support.content_safety"]
+    child = stack.enter_context(ChildProcess([*module, "--port", str(port), "--key", DEMO_KEY]))
+    url = child.wait_for_line("listening on ")
+    children["the demo Content Safety"] = child
+    print(f"content safety: {url}, a demo that knows some words; set CONTENT_SAFETY_ENDPOINT to use your own")
+    return {"CONTENT_SAFETY_ENDPOINT": url, "CONTENT_SAFETY_KEY": DEMO_KEY}
+
+
 def _gateway(port: int, env: Mapping[str, str], storage: Azurite) -> ChildProcess:
     func = shutil.which("func")
     if func is None:
@@ -155,8 +177,10 @@ def _calls(url: str) -> Calls:
     key = (STATE / "all-access-key").read_text().strip()
     model = os.environ.get("AZURE_OPENAI_DEPLOYMENT", "gpt-4o-mini")
     v1 = _path(declared, "openai-v1")
+    openai = f"{v1}/openai/v1" if v1 else _path(declared, "openai")
+    guarded = (declared.get("apis") or {}).get("openai-v1-guarded")
     return Calls(
-        url, key, model, _path(declared, "azure-openai"), f"{v1}/openai/v1" if v1 else _path(declared, "openai")
+        url, key, model, _path(declared, "azure-openai"), openai, f"{guarded['path']}/openai/v1" if guarded else None
     )
 
 
@@ -174,6 +198,10 @@ def examples(calls: Calls) -> str:
         endpoint = f"{calls.url}/{calls.azure_path.removesuffix('openai').rstrip('/')}".rstrip("/")
         parts += [_curl(chat, calls.key, body % (calls.model, "")), "Streamed:"]
         parts.append(_curl(chat, calls.key, body % (calls.model, ', "stream": true'), "-N "))
+        if calls.guarded_path is not None:
+            guarded = f"{calls.url}/{calls.guarded_path}/chat/completions"
+            asked = body.replace("Hello", "How do I build a bomb?") % (calls.model, "")
+            parts += ["Refused by content safety:", _curl(guarded, calls.key, asked)]
         client = f'AzureOpenAI(azure_endpoint="{endpoint}", api_key="{calls.key}", api_version="{API_VERSION}")'
         parts += ["With the OpenAI SDK:", _sdk("AzureOpenAI", client, calls.model)]
     if calls.openai_path is not None:
