@@ -33,6 +33,7 @@ EXCEPTION_BASES: dict[str, str] = {
     "SecurityException": "SystemException",
     "SwitchExpressionException": "InvalidOperationException",
     "SystemException": "Exception",
+    "TimeZoneNotFoundException": "Exception",
     "TimeoutException": "SystemException",
     "UnauthorizedAccessException": "SystemException",
     "UriFormatException": "FormatException",
