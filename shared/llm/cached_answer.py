@@ -51,7 +51,10 @@ def complete(schema: str, answer: CachedAnswer) -> bool:
     """Whether an answer may be given again: it came to its proper end, was neither cut nor filtered, and says
     something instead of calling a tool."""
     document = as_document(schema, answer)
-    return document is not None and DIALECTS[schema].finished(document)
+    try:
+        return document is not None and DIALECTS[schema].finished(document)
+    except (LookupError, TypeError, AttributeError):
+        return False
 
 
 def as_document(schema: str, answer: CachedAnswer) -> dict[str, Any] | None:
@@ -99,10 +102,13 @@ def as_stream_body(schema: str, answer: CachedAnswer, *, asks_for_usage: bool) -
     return b"".join(_replayed(dialect, answer, asks_for_usage))
 
 
-def question_and_answer(schema: str, answer: CachedAnswer) -> str:
+def said(schema: str, answer: CachedAnswer) -> str:
     """What an answer says, to compare it with another."""
     document = as_document(schema, answer)
-    return DIALECTS[schema].said(document) if document is not None else ""
+    try:
+        return DIALECTS[schema].said(document) if document is not None else ""
+    except (LookupError, TypeError, AttributeError):
+        return ""
 
 
 def _replayed(dialect: Dialect, answer: CachedAnswer, asks_for_usage: bool) -> list[bytes]:

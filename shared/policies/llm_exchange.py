@@ -59,6 +59,7 @@ class LlmExchange:
         self._services = ctx.services
         self.usage: Usage | None = None
         self._settled = False
+        self._counts_cached = False
         self._attempt: Attempt | None = None
         self._call: LlmCall | None = None
         self._call_of: bytes | None = None
@@ -92,6 +93,10 @@ class LlmExchange:
     def on_usage(self, callback: Settle) -> None:
         """Run `callback` exactly once when the exchange has ended, with its usage."""
         self._on_usage.append(callback)
+
+    def count_cached(self) -> None:
+        """Let an answer count that came from no backend: from a cache, or from a policy that speaks for a model."""
+        self._counts_cached = True
 
     async def call(self) -> LlmCall | None:
         """What the request asks for, as its body stands now; None when it is no call to a model."""
@@ -195,6 +200,8 @@ class LlmExchange:
 
     async def _settle_before_reply(self, ctx: Context) -> None:
         """Settle a plain answer that is there as a whole before the caller has it and may call again."""
+        if self._attempt is None and self._counts_cached and ctx.response is not None:
+            await self.answered(self.begin(await self.call()), ctx.response, hide=False)
         attempt = self._attempt
         if attempt is not None and attempt.whole:
             self._settle(await self._usage_of(attempt))

@@ -60,11 +60,11 @@ class LlmTokenLimit(Policy):
     - `on-storage-error`: "bounded" (default) goes on with what this instance used before the outage, "open" admits
       everything, "closed" only what is leased already.
     - `shards`: splits a counter for more than about 25 busy instances.
+    - `count-cached-answers`: "true" charges answers that come from a cache with what they cost when they were made.
 
     With `estimate-prompt-tokens` the prompt is counted by a tokenizer before the call and a body that cannot be counted
     is refused; for streams it always is counted. Headers of a stream leave before its end: they tell the estimate.
-    Tokens of a cached answer are not counted. API Management's page wants a literal `tokens-per-minute`, documents in
-    use compute it.
+    API Management's page wants a literal `tokens-per-minute`, documents in use compute it.
     https://learn.microsoft.com/azure/api-management/llm-token-limit-policy
     """
 
@@ -88,6 +88,7 @@ class LlmTokenLimit(Policy):
     reservation: Reserve = "predict"
     on_storage_error: OnStorageError = "bounded"
     shards: Annotated[int, Field(ge=1, le=100)] = 1
+    count_cached_answers: bool = False
 
     @model_validator(mode="after")
     def _some_limit(self) -> "LlmTokenLimit":
@@ -114,6 +115,8 @@ class LlmTokenLimit(Policy):
             )
         counting = Counting(key, limit, room, max(1, amount), prompt if estimates else 0)
         exchange.on_usage(lambda usage: self._settle(ctx, counting, call, usage))
+        if self.count_cached_answers:
+            exchange.count_cached()
         if self._tells:
             self._tell_variables(ctx, counting)
             exchange.on_answer(lambda usage: self._answered(ctx, counting, usage))

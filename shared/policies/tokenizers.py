@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from importlib.resources import files
 
 from shared.llm.encodings import EncodingName, encoding_of, tokenizer
 from shared.llm.tokens import Count, rough_count
@@ -54,6 +53,8 @@ class Tokenizers:
 
 
 def _counter(name: EncodingName) -> Count:
+    from importlib.resources import files
+
     encoding = tokenizer(name, files("shared.llm.encodings").joinpath(f"{name}.xz").read_bytes())
     known: OrderedDict[tuple[int, int], int] = OrderedDict()
 

@@ -177,12 +177,13 @@ def test_only_the_attempt_that_is_delivered_counts(backend: Backend) -> None:
             assert used(gateway) == COST
 
 
-def test_an_answer_of_the_gateway_itself_counts_nothing(backend: Backend) -> None:
-    body = '{"usage": {"prompt_tokens": 5, "completion_tokens": 5}}'
+@pytest.mark.parametrize(("attribute", "counted"), [("", 0), ('count-cached-answers="true"', 12)])
+def test_an_answer_of_the_gateway_itself_counts_if_asked_for(backend: Backend, attribute: str, counted: int) -> None:
+    body = '{"usage": {"prompt_tokens": 5, "completion_tokens": 7}}'
     answer = f"<return-response><set-body>{body}</set-body></return-response>"
-    with limited(backend, PER_MINUTE, more=answer) as gateway:
+    with limited(backend, f"{PER_MINUTE} {attribute}", more=answer) as gateway:
         assert chat(gateway).status_code == 200
-        assert used(gateway) == 0
+        assert used(gateway) == counted
 
 
 def test_one_request_is_counted_once_under_a_key(backend: Backend) -> None:

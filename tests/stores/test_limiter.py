@@ -386,6 +386,10 @@ async def test_remaining_counts_down(fleet: Fleet) -> None:
     await admitted(limiter, limit, 300)
     remaining = limiter.remaining("k", limit)
     assert (remaining.window, remaining.quotas) == (700, (2700,))
+    admission = await limiter.admit("k", limit, 200)
+    assert isinstance(admission, Admission) and admission.settle(50)  # storage has not heard of it yet
+    remaining = limiter.remaining("k", limit)
+    assert (remaining.window, remaining.quotas) == (650, (2650,))
 
 
 @in_virtual_time

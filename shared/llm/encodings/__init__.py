@@ -4,7 +4,6 @@ The rank tables are OpenAI's (MIT licence, see LICENSE beside them); `tests/supp
 proves them by the hashes `tiktoken` publishes.
 """
 
-import lzma
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -34,6 +33,8 @@ def encoding_of(model: str) -> EncodingName:
 
 def pack(pattern: str, tokens: list[bytes]) -> bytes:
     """A table as a file: the pattern that splits text, the lengths of the tokens by rank (a byte each), the tokens."""
+    import lzma
+
     head = pattern.encode()
     data = len(head).to_bytes(4) + head + len(tokens).to_bytes(4) + bytes(map(len, tokens)) + b"".join(tokens)
     return lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)
@@ -41,6 +42,8 @@ def pack(pattern: str, tokens: list[bytes]) -> bytes:
 
 def unpack(file: bytes) -> tuple[str, dict[bytes, int]]:
     """Pattern and ranks by token of a packed table. lzma.LZMAError when the file is damaged (it has a checksum)."""
+    import lzma
+
     data = lzma.decompress(file)
     start = 4 + int.from_bytes(data[:4])
     pattern = data[4:start].decode()

@@ -9,6 +9,7 @@ from shared.llm.sse import data_of
 from shared.llm.usage import Usage
 
 _OF_ALL_CHUNKS = ("id", "created", "model", "system_fingerprint", "service_tier")
+_GROWS = ("index", "delta", "logprobs")
 
 
 class ChatCompletions(Dialect):
@@ -39,7 +40,8 @@ class ChatCompletions(Dialect):
                 role = message.get("role")
                 join(message, choice.get("delta") or {})
                 message["role"] = role or message.get("role", "assistant")  # some backends repeat it in every chunk
-                join(whole, {name: choice[name] for name in choice if name not in ("index", "delta")})
+                join(whole, {"logprobs": choice["logprobs"]} if choice.get("logprobs") else {})
+                whole.update({name: choice[name] for name in choice if name not in _GROWS and choice[name] is not None})
         document["choices"] = [choices[index] for index in sorted(choices)]
         return document if choices else None
 
