@@ -235,7 +235,7 @@ async def _once(client: "ContentSafetyClient", target: Target, operation: str, c
     url = f"{target.origin}{target.base_path}".removesuffix("/contentsafety")
     request = HttpRequest(
         "POST",
-        f"{url}/contentsafety/{operation}?api-version={API_VERSION}",
+        f"{url}/contentsafety/{operation}?api-version={API_VERSION}{'&' if target.query else ''}{target.query}",
         headers={"content-type": "application/json"},
         content=content,
     )

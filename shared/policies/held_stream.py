@@ -14,8 +14,8 @@ from shared.llm.sse import Events, data_of
 CHECKS_AT_ONCE = 4
 # One event may carry an image.
 LONGEST_EVENT = 8_388_608
-MOST_HELD = 67_108_864
-"""Bytes of events that wait; then nothing more is read until some have gone."""
+MOST_HELD = 16_777_216
+"""Bytes of events that wait: then the window is closed, and nothing more is read until some have gone."""
 
 Check = Callable[[Content], Coroutine[Any, Any, None]]
 
@@ -121,7 +121,7 @@ class HeldStream:
         self._arrived += max(added, at_once)
         self._held.append((event, self._arrived))
         self._held_bytes += len(event)
-        if at_once or self._arrived - self._closed >= self._size:
+        if at_once or self._arrived - self._closed >= self._size or self._held_bytes >= MOST_HELD:
             self._close_window()
 
     @property
@@ -152,7 +152,7 @@ class _Window:
             said = self._said.get(path)
             encoded = text.encode("utf-8", "surrogatepass")
             if said is None:
-                if self._repeats(encoded):
+                if _is_whole(path) and self._repeats(encoded):
                     continue
                 said = self._said[path] = hashlib.blake2b(digest_size=16)
             said.update(encoded)
@@ -173,9 +173,15 @@ class _Window:
         return content
 
     def _repeats(self, text: bytes) -> bool:
-        """Whether this is all that has been said at some place: the events that end a Responses stream repeat it."""
+        """Whether this is all that has been said at some place."""
         digest = hashlib.blake2b(text, digest_size=16).digest()
         return any(said.digest() == digest for said in self._said.values())
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether an event tells a text as a whole, as those do that end the parts of a Responses stream."""
+    kind = path[0] if path else ""
+    return isinstance(kind, str) and kind.startswith("response.") and not kind.endswith(".delta")
 
 
 def _is_json(path: Path) -> bool:

@@ -204,6 +204,9 @@ def _expect_backend(element: Element, compiler: Compiler) -> None:
         compiler.problem(element, f"no backend {id}", attribute="backend-id")
     elif backend.pool is not None:
         compiler.problem(element, f"backend {id} is a pool: Content Safety is one backend", attribute="backend-id")
+    elif backend.circuit_breaker is not None:
+        message = f"the circuit breaker of {id} has no part in content safety: see on-error"
+        compiler.problem(element, message, attribute="backend-id", severity="warning")
 
 
 def _target(ctx: Context, id: str) -> Target:

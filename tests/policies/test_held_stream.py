@@ -237,6 +237,37 @@ async def test_texts_that_repeat_a_stream_are_not_checked_again() -> None:
     assert texts == [f"{SAID}\nnever said before"]
 
 
+async def test_two_answers_that_begin_alike_are_both_checked() -> None:
+    texts: list[str] = []
+
+    async def check(content: Content) -> None:
+        texts.extend(text.text for text in content.texts)
+
+    async def stream() -> AsyncIterator[bytes]:
+        for index, part in ((0, "ki"), (1, "ki"), (1, "ll"), (0, "nd")):
+            yield f"data: {json.dumps({'choices': [{'index': index, 'delta': {'content': part}}]})}\n\n".encode()
+
+    async for _ in HeldStream(stream(), check, window=10_000, overlap=0, unchecked=0).released():
+        pass
+    assert texts == ["kind\nkill"]
+
+
+async def test_events_of_many_bytes_and_few_words_do_not_pile_up() -> None:
+    checks = 0
+
+    async def check(content: Content) -> None:
+        nonlocal checks
+        checks += 1
+
+    async def stream() -> AsyncIterator[bytes]:
+        for _ in range(50):
+            yield b": " + b"x" * 1_000_000 + b"\n" + chat("a")
+
+    async for _ in HeldStream(stream(), check, window=10_000, overlap=0, unchecked=0).released():
+        pass
+    assert checks >= 3
+
+
 async def test_an_image_never_goes_unchecked() -> None:
     seen: list[int] = []
 

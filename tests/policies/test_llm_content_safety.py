@@ -39,3 +39,16 @@ def test_mistakes_in_content_safety_are_told(old: str, new: str, message: str) -
 
 def test_it_stands_above_operations_only() -> None:
     assert "not allowed at operation scope" in problems(document(inbound=SAFETY), **BACKENDS)[0]
+
+
+def test_what_makes_no_sense_is_told() -> None:
+    empty = api(document(inbound='<llm-content-safety backend-id="safety" />'))
+    assert "checks nothing" in problems(document(inbound="<base />"), warnings=True, **empty)[0]
+    member = {"url": "http://127.0.0.1:9"}
+    backends = {"safety": {"pool": {"services": [{"id": "one"}]}}, "one": member}
+    pool = {**api(document(inbound=SAFETY)), "backends": backends}
+    assert "is a pool" in problems(document(inbound="<base />"), **pool)[0]
+    rule = {"name": "r", "failure_condition": {"count": 1, "interval": "PT1M", "error_reasons": ["Timeout"]}}
+    breaker = {"rules": [{**rule, "trip_duration": "PT1M"}]}
+    broken = {**api(document(inbound=SAFETY)), "backends": {"safety": {**member, "circuit_breaker": breaker}}}
+    assert "has no part" in problems(document(inbound="<base />"), warnings=True, **broken)[0]
