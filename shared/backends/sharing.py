@@ -14,6 +14,8 @@ log = logging.getLogger("gateway")
 
 EVERY = 2.0
 """Seconds between two looks at what others wrote."""
+SOON = 0.25
+"""Seconds after news of one's own: another instance may have tripped in the same moment, and only one tries first."""
 IDLE = 10.0
 """Seconds without a request after which nobody looks any more."""
 FIRST_TRIAL = 3 * EVERY
@@ -86,6 +88,7 @@ class Sharing:
         try:
             while self._monotonic() - self._last_request < IDLE or (self._untold and not self._failing):
                 self._wake.clear()
+                wait = SOON if self._untold else EVERY
                 try:
                     self._tell_of_trials()
                     await self._write()
@@ -93,8 +96,9 @@ class Sharing:
                     self._worked()
                 except StoreError as error:
                     self._failed(error)
+                    wait = EVERY
                 try:
-                    async with asyncio.timeout(EVERY):
+                    async with asyncio.timeout(wait):
                         await self._wake.wait()
                 except TimeoutError:
                     continue

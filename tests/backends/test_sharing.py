@@ -12,7 +12,7 @@ import pytest
 
 from shared.backends import sharing
 from shared.backends.health import Fleet, Health
-from shared.backends.sharing import EVERY, FIRST_TRIAL, IDLE, Sharing
+from shared.backends.sharing import EVERY, FIRST_TRIAL, IDLE, SOON, Sharing
 from shared.config.backends import Backend
 from shared.stores.breaker_state import BreakerChange, BreakerStore
 from shared.stores.memory import MemoryEntities
@@ -111,6 +111,17 @@ async def test_the_other_tries_too_when_the_first_does_not() -> None:
         await until(lambda: second.state == "closed")
         first.call(200)
         await until(lambda: first.state == "closed")
+
+
+async def test_of_two_that_trip_at_once_one_tries_first() -> None:
+    async with instances(2, memory()) as both:
+        for one in both:
+            one.call(200)
+        await asyncio.sleep(0.1)
+        for one in both:
+            one.call(500)
+        await asyncio.sleep(3 * SOON)
+        assert sum(one.health.foreign for one in both) == 1
 
 
 async def test_a_trial_that_takes_its_time_stays_the_only_one() -> None:
