@@ -162,6 +162,20 @@ async def test_what_is_known_of_another_address_says_nothing() -> None:
         assert second.state == "closed"
 
 
+async def test_a_trip_is_written_once() -> None:
+    written: list[Any] = []
+
+    class Counted(MemoryEntities):
+        async def upsert(self, entity: Any) -> str:
+            written.append(entity)
+            return await super().upsert(entity)
+
+    async with instances(1, BreakerStore(Counted(time.time))) as (one,):
+        one.call(500)
+        await asyncio.sleep(EVERY * 1.5)
+        assert [entity["RowKey"] for entity in written] == ["one"]
+
+
 async def test_older_news_than_ones_own_is_none() -> None:
     async with instances(1, memory()) as (one,):
         one.call(500)
