@@ -13,19 +13,22 @@ $pause = if ($env:HOOK_PAUSE_SECONDS) { [int]$env:HOOK_PAUSE_SECONDS } else { 10
 $deployment = if ($env:AZURE_OPENAI_CHAT_DEPLOYMENT) { $env:AZURE_OPENAI_CHAT_DEPLOYMENT } else { '<deployment>' }
 $path = "/aoai/openai/deployments/$deployment/chat/completions?api-version=2024-10-21"
 $subscription = 'first'
+$scope = if ($env:FIRST_SUBSCRIPTION_SCOPE) { $env:FIRST_SUBSCRIPTION_SCOPE } else { 'product:unlimited' }
 
-# Without a key the gateway says 401. While its settings or its configuration are not right it says 503.
+# Without a key the gateway says 401, or 404 in its own words where gateway.yaml has no such API. While its settings or
+# its configuration are not right it says 503; the host alone says 404 with an empty body.
 for ($tried = 1; ; $tried++) {
     $status = 'nothing'
     try {
-        $status = (Invoke-WebRequest -Method Post -SkipHttpErrorCheck -TimeoutSec 60 -ContentType 'application/json' `
-                -Body '{"messages": []}' `
-                -Uri "$env:GATEWAY_URL/aoai/openai/deployments/none/chat/completions?api-version=2024-10-21").StatusCode
+        $answer = Invoke-WebRequest -Method Post -SkipHttpErrorCheck -TimeoutSec 60 -ContentType 'application/json' `
+            -Body '{"messages": []}' `
+            -Uri "$env:GATEWAY_URL/aoai/openai/deployments/none/chat/completions?api-version=2024-10-21"
+        $status = $answer.StatusCode
     }
     catch { $status = $_.Exception.Message }
-    if ($status -eq 401) { break }
+    if ($status -eq 401 -or ($status -eq 404 -and "$($answer.Content)" -match '"statusCode"')) { break }
     if ($tried -ge $attempts) {
-        throw "postdeploy: $env:GATEWAY_URL answers $status instead of 401 to a call without a key; the app's log tells why"
+        throw "postdeploy: $env:GATEWAY_URL gives $status to a call without a key, 401 is right; the app's log tells why"
     }
     Start-Sleep -Seconds $pause
 }
@@ -55,7 +58,7 @@ $errors = New-TemporaryFile
 try {
     # Exit status 3 is storage that refuses or does not answer: a role that was just assigned takes minutes to be seen.
     for ($tried = 1; ; $tried++) {
-        $created = & $python -m shared subscriptions create $subscription --scope product:unlimited --json 2>$errors.FullName | Out-String
+        $created = & $python -m shared subscriptions create $subscription --scope $scope --json 2>$errors.FullName | Out-String
         $result = $LASTEXITCODE
         if ($result -ne 3) { break }
         if ($tried -ge $attempts) {

@@ -12,21 +12,25 @@ pause=${HOOK_PAUSE_SECONDS:-10}
 deployment=${AZURE_OPENAI_CHAT_DEPLOYMENT:-}
 path="/aoai/openai/deployments/${deployment:-<deployment>}/chat/completions?api-version=2024-10-21"
 subscription=first
+scope=${FIRST_SUBSCRIPTION_SCOPE:-product:unlimited}
 umask 077
 errors=$(mktemp)
 trap 'rm -f "$errors"' EXIT
 trap 'exit 1' HUP INT TERM
 
-# Without a key the gateway says 401. While its settings or its configuration are not right it says 503.
+# Without a key the gateway says 401, or 404 in its own words where gateway.yaml has no such API. While its settings or
+# its configuration are not right it says 503; the host alone says 404 with an empty body.
 tried=0
 while :; do
-    status=$(curl --silent --output /dev/null --max-time 60 --write-out '%{http_code}' \
+    answer=$(curl --silent --max-time 60 --write-out ' status=%{http_code}' \
         --header 'content-type: application/json' --data '{"messages": []}' \
         "$GATEWAY_URL/aoai/openai/deployments/none/chat/completions?api-version=2024-10-21" || true)
-    [ "$status" = 401 ] && break
+    case $answer in
+        *status=401 | *'"statusCode"'*status=404) break ;;
+    esac
     tried=$((tried + 1))
     if [ "$tried" -ge "$attempts" ]; then
-        echo "postdeploy: $GATEWAY_URL answers $status instead of 401 to a call without a key; the app's log tells why" >&2
+        echo "postdeploy: $GATEWAY_URL gives ${answer##* } to a call without a key, 401 is right; the app's log tells why" >&2
         exit 1
     fi
     sleep "$pause"
@@ -64,7 +68,7 @@ subscriptions() {
 tried=0
 while :; do
     result=0
-    created=$(subscriptions create "$subscription" --scope product:unlimited --json 2>"$errors") || result=$?
+    created=$(subscriptions create "$subscription" --scope "$scope" --json 2>"$errors") || result=$?
     [ "$result" -eq 3 ] || break
     tried=$((tried + 1))
     if [ "$tried" -ge "$attempts" ]; then
