@@ -65,7 +65,7 @@ PLACES: dict[str, Shape] = {
     ),
     "chat: developer message": (CHAT, lambda t: chat({"role": "developer", "content": t}, CLEAN)),
     "chat: second part": (CHAT, lambda t: chat(user(text(CLEAN), text(t)))),
-    "chat: split over two parts": (CHAT, lambda t: chat(user(text(t[: len(t) // 2]), text(t[len(t) // 2 :])))),
+    "chat: split over two parts": (CHAT, lambda t: chat(user(text(t[:-2]), text(t[-2:])))),
     "chat: tool result": (
         CHAT,
         lambda t: chat("Hi", calls("{}"), {"role": "tool", "tool_call_id": "c1", "content": t}),
@@ -390,6 +390,8 @@ def test_the_check_runs_beside_policies_that_send_nothing_and_before_those_that_
 def test_an_answer_from_elsewhere_waits_for_the_verdict() -> None:
     answered = '<return-response><set-status code="200" /></return-response>'
     with guarded(document(policy() + answered)) as gateway:
+        assert (gateway.chat(HARM).status_code, gateway.chat("Hi").status_code) == (403, 200)
+    with guarded(f"<policies><inbound>{policy()}</inbound><backend /><outbound /><on-error /></policies>") as gateway:
         assert (gateway.chat(HARM).status_code, gateway.chat("Hi").status_code) == (403, 200)
 
 

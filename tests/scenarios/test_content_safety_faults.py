@@ -2,11 +2,14 @@
 
 import json
 import time
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
+from shared.errors import Refusal, Unavailable
+from shared.policies.content_check import all_of
 from tests.policies.guarded import BY_IDENTITY, BY_KEY, Guarded, document, guarded, policy
 from tests.support.backend import Script
 from tests.support.content_safety import ContentSafetyService, Fault
@@ -135,10 +138,33 @@ def test_a_client_that_leaves_ends_the_check() -> None:
         gateway.safety.fault = Fault(delay=10)
         with pytest.raises(httpx.ReadTimeout):
             gateway.client.post("/llm/chat/completions", json={"messages": []} | body("Hi"), timeout=0.4)
-        deadline = time.monotonic() + 3
-        while gateway.safety.connections and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert gateway.safety.connections == 0 and len(gateway.backend.requests) == 1
+        assert nobody_asks(gateway) and len(gateway.backend.requests) == 1
+
+
+def test_an_error_beside_the_check_ends_it() -> None:
+    failing = '<set-variable name="v" value="@(int.Parse("no number"))" />'
+    with guarded(document(policy('timeout-ms="20000"') + failing)) as gateway:
+        gateway.safety.fault = Fault(delay=10)
+        answer = gateway.chat("Hi")
+        assert answer.status_code == 500 and answer.elapsed.total_seconds() < 2
+        assert nobody_asks(gateway)
+
+
+def nobody_asks(gateway: Guarded) -> bool:
+    """Whether the calls to Content Safety that were under way have been given up, within a moment."""
+    deadline = time.monotonic() + 3
+    while gateway.safety.connections and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return gateway.safety.connections == 0
+
+
+async def test_a_refusal_goes_before_an_outage_of_the_same_moment() -> None:
+    async def fails(error: Exception) -> None:
+        raise error
+
+    for errors in ([Unavailable(), Refusal()], [Refusal(), Unavailable()]):
+        with pytest.raises(Refusal):
+            await all_of([partial(fails, error) for error in errors])
 
 
 def body(text: str) -> dict[str, Any]:
