@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from ruamel.yaml import YAML
 
 from shared.app import App
@@ -159,6 +160,43 @@ async def test_operations_come_from_their_information_where_there_is_no_specific
     assert await run_import(out, "apim", str(artifacts)) == 0
     (operation,) = read(out)["apis"]["orders-v2"]["operations"]
     assert (operation["method"], operation["url_template"]) == ("GET", "/items/{id}")
+
+
+async def test_api_is_left_out_when_one_of_its_files_cannot_be_read(tmp_path: Path, capsys: Any) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(ARTIFACTS, artifacts)
+    (artifacts / "apis/orders-v2/operations/get-item/policy.xml").write_bytes(b"<policies>\xff</policies>")
+    (artifacts / "apis/reports/apiInformation.json").write_text("{")
+    out = tmp_path / "out"
+    out.mkdir()
+    assert await run_import(out, "apim", str(artifacts)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "not imported: API orders-v2: operation get-item: policy.xml is not UTF-8" in lines
+    assert any(line.startswith("not imported: apis reports: apiInformation.json is not valid JSON") for line in lines)
+    assert read(out)["apis"].keys() == {"chat"}
+
+
+@pytest.mark.parametrize(
+    ("version_set", "why"),
+    [
+        ({"versioningScheme": "Header", "versionHeaderName": "x-v"}, "callers choose version v2 by the header x-v;"),
+        (None, "the artifacts do not tell how version set orders tells versions apart"),
+    ],
+)
+async def test_versions_that_are_not_in_the_path_are_left_out(
+    tmp_path: Path, capsys: Any, version_set: dict[str, str] | None, why: str
+) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(ARTIFACTS, artifacts)
+    information = artifacts / "version sets/orders/versionSetInformation.json"
+    if version_set is None:
+        shutil.rmtree(information.parent)
+    else:
+        information.write_text(json.dumps({"properties": version_set}))
+    out = tmp_path / "out"
+    out.mkdir()
+    assert await run_import(out, "apim", str(artifacts)) == 0
+    assert f"not imported: API orders-v2: {why}" in capsys.readouterr().out
 
 
 async def test_global_policy_that_cannot_run_stops_the_import(tmp_path: Path, capsys: Any) -> None:

@@ -50,7 +50,7 @@ class LeftOut:
     why: str
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.why}"
+        return " ".join(f"{self.what}: {self.why}".split())
 
 
 @dataclass(frozen=True, slots=True)

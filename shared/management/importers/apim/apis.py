@@ -52,6 +52,8 @@ def api_part(resource: Resource, service: Resource, products: Collection[str]) -
 
 def _part(id: str, resource: Resource, service: Resource, products: Collection[str]) -> tuple[Part, list[LeftOut]]:
     _refuse_other_protocols(resource)
+    for operation in resource.unreadable("operations"):
+        raise CannotImport(f"operation {operation.name}: {operation.problem}")
     specification = _specification(resource)
     try:
         path = path_of(resource, service)

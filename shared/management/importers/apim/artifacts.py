@@ -18,12 +18,14 @@ KINDS = ("apis", "backends", "products", "namedvalues", "policyfragments", "subs
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource: the name of its folder, the `properties` of its information file, its policy document if any."""
+    """One resource: the name of its folder, the `properties` of its information file, its policy document if any, and
+    the `problem` of one whose files cannot be read."""
 
     name: str
     folder: Path
     properties: Mapping[str, Any] = field(default_factory=dict)
     policy: str | None = None
+    problem: str = ""
 
     def text(self, name: str) -> str:
         """A property as text; empty when it is not there."""
@@ -36,8 +38,12 @@ class Resource:
         return value if isinstance(value, Mapping) else {}
 
     def resources(self, kind: str) -> "list[Resource]":
-        """The resources below this one, such as the operations of an API."""
-        return _resources(self.folder, kind)
+        """The resources below this one that can be read, such as the operations of an API."""
+        return [one for one in _resources(self.folder, kind) if not one.problem]
+
+    def unreadable(self, kind: str) -> "list[Resource]":
+        """Those that cannot be read."""
+        return [one for one in _resources(self.folder, kind) if one.problem]
 
     def links(self, kind: str) -> list[str]:
         """Names of linked resources: the folders of `apis/`, or the entries of `apis.json`."""
@@ -74,7 +80,7 @@ def read_policy(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ImportFailed(f"{path} is not UTF-8") from error
+        raise ImportFailed(f"{path.name} is not UTF-8") from error
 
 
 def _is_artifacts(folder: Path) -> bool:
@@ -93,7 +99,14 @@ def _folders(parent: Path, kind: str) -> list[Path]:
 
 
 def _resources(parent: Path, kind: str) -> list[Resource]:
-    return [Resource(path.name, path, _properties(path), _policy(path)) for path in _folders(parent, kind)]
+    return [_resource(path) for path in _folders(parent, kind)]
+
+
+def _resource(folder: Path) -> Resource:
+    try:
+        return Resource(folder.name, folder, _properties(folder), _policy(folder))
+    except ImportFailed as problem:
+        return Resource(folder.name, folder, problem=str(problem))
 
 
 def _properties(folder: Path) -> Mapping[str, Any]:
@@ -117,4 +130,4 @@ def _json(file: Path) -> Any:
     try:
         return json.loads(file.read_bytes().decode("utf-8-sig"))
     except ValueError as error:
-        raise ImportFailed(f"{file} is not valid JSON: {error}") from error
+        raise ImportFailed(f"{file.name} is not valid JSON: {error}") from error

@@ -41,6 +41,8 @@ def service_parts(service: Resource) -> tuple[list[Part], list[LeftOut]]:
         parts.append(Part("the global policy", (Entry("policy", "", file),), {file: service.policy}))
     values, notes = named_value_parts(service)
     left_out += notes
+    for kind in sorted(HANDLED):
+        left_out += [LeftOut(f"{kind} {one.name}", one.problem) for one in service.unreadable(kind)]
     for kind, names in kinds_in(service):
         if kind not in HANDLED:
             left_out.extend(left_out_kind(kind, names))

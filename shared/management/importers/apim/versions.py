@@ -13,9 +13,11 @@ def path_of(resource: Resource, service: Resource) -> str:
     if not version or not version_set:
         return path
     found = next((one for one in service.resources("versionsets") if one.name == version_set), None)
-    scheme = found.text("versioningScheme") if found is not None else "Segment"
+    if found is None:
+        raise ValueError(f"the artifacts do not tell how version set {version_set} tells versions apart")
+    scheme = found.text("versioningScheme")
     if scheme == "Segment":
         return f"{path}/{version}".strip("/")
-    name = found.text("versionHeaderName") or found.text("versionQueryName") if found is not None else ""
+    name = found.text("versionHeaderName") or found.text("versionQueryName")
     where = f"{'header' if scheme == 'Header' else 'query parameter'} {name}".strip()
     raise ValueError(f"callers choose version {version} by the {where}; only versions in the path are told apart here")
