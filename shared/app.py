@@ -25,6 +25,7 @@ from shared.gateway.catalog import Catalog, compile_catalog
 from shared.gateway.gateway import Gateway, Serving
 from shared.gateway.limiting import Limiting
 from shared.gateway.outside import Outside
+from shared.gateway.semantic_caching import SemanticCaching
 from shared.gateway.stored_keys import StoredKeys
 from shared.gateway.subscription_keys import SubscriptionKeys, declared_keys
 from shared.gateway.tracing import DebugTokens, Tracing
@@ -70,6 +71,7 @@ class App:
         self.services = Services(self.tokens, deployment=deployment)
         self.outside = Outside(settings, self.services, self.transport, self.account)
         self.limiting = Limiting(settings, self.services, self.account, clock)
+        self.semantic_caching = SemanticCaching(self.services, self.account, clock)
         self.fleet = Fleet()
         self.sharing = self._sharing()
         traces = TableTraces(self.account.tables.table(TRACES), self.services.clock) if self.account else MemoryTraces()
@@ -127,10 +129,15 @@ class App:
             log.info("deleted %d counters that count nothing any more", await self.limiting.admin().sweep())
         except StoreError as error:
             log.warning("counters were not swept: %s", error)
+        try:
+            log.info("deleted %d cached answers that are over", await self.semantic_caching.cache.purge())
+        except StoreError as error:
+            log.warning("cached answers were not purged: %s", error)
 
     async def aclose(self) -> None:
         """Close connections and credentials."""
         await self.outside.aclose()
+        await self.semantic_caching.aclose()
         if self.sharing is not None:
             await self.sharing.aclose()
         await self.limiting.aclose()

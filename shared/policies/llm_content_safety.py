@@ -6,7 +6,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from shared.backends.backends import Backends
 from shared.backends.target import Target
 from shared.context import Context
 from shared.errors import PolicyFailed
@@ -17,6 +16,7 @@ from shared.policies.compiler import Compiler
 from shared.policies.content_check import UNAVAILABLE, ContentCheck, Rules, Unchecked
 from shared.policies.expression import Expression
 from shared.policies.held_stream import HeldStream
+from shared.policies.llm_exchange import single_backend
 from shared.policies.nodes import Element
 from shared.policies.policy import Markup, Policy, Scope, Section
 
@@ -210,7 +210,7 @@ def _expect_backend(element: Element, compiler: Compiler) -> None:
 
 
 def _target(ctx: Context, id: str) -> Target:
-    target = ctx.backends.single(id) if isinstance(ctx.backends, Backends) else None
+    target = single_backend(ctx, id)
     if target is None:
         raise PolicyFailed(reason="BackendNotFound", detail=f"no backend {id!r:.100}")
     return target

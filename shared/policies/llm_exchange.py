@@ -4,6 +4,8 @@ tells it once at the end."""
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
+from shared.backends.backends import Backends
+from shared.backends.target import Target
 from shared.context import BackendCaller, Completion, Context
 from shared.errors import GatewayError
 from shared.llm.answer import DocumentReader, Reader, StreamReader, decoder
@@ -230,6 +232,11 @@ class ObservedBackends:
         """Whether a backend of that id is declared."""
         return self._backends.knows(id)
 
+    @property
+    def unobserved(self) -> BackendCaller:
+        """The backends themselves, for calls of a policy's own."""
+        return self._backends
+
     def url(self, ctx: Context) -> str:
         """The base URL of the backend chosen for the request. PolicyFailed when there is none."""
         return self._backends.url(ctx)
@@ -282,6 +289,17 @@ class ObservedBackends:
             )
         finally:
             request.headers.raw, request.body = raw, whole
+
+
+def single_backend(ctx: Context, id: str) -> Target | None:
+    """The declared backend of that id, for calls of a policy's own; None when there is none, or it is a pool."""
+    backends = unobserved(ctx.backends)
+    return backends.single(id) if isinstance(backends, Backends) else None
+
+
+def unobserved(backends: BackendCaller | None) -> BackendCaller | None:
+    """The backends without who looks on."""
+    return backends.unobserved if isinstance(backends, ObservedBackends) else backends
 
 
 def _asked(ctx: Context, call: LlmCall | None) -> bytes | None:

@@ -119,10 +119,18 @@ class SemanticCache:
         return await self._found(held, best[0], "semantic", min(1.0, best[1]))
 
     async def keep(
-        self, namespace: Namespace, prompt: str, scope: int, vector: Vector | None, payload: bytes, seconds: float
+        self,
+        namespace: Namespace,
+        prompt: str,
+        scope: int,
+        vector: Vector | None,
+        payload: bytes,
+        seconds: float,
+        *,
+        known: Callable[[], None] = lambda: None,
     ) -> bool:
-        """Keep an answer for so long; without a vector it is found by the same words only. False when storage has not
-        taken it: this instance knows it all the same."""
+        """Keep an answer for so long; without a vector it is found by the same words only. `known` is called when this
+        instance can find it. False when storage has not taken it."""
         packed = await _off_loop(payload, gzip.compress, 6) if len(payload) > LARGE else gzip.compress(payload, 6)
         if seconds <= 0 or len(packed) > LARGEST:
             return False
@@ -133,6 +141,7 @@ class SemanticCache:
         held.shelf.add(told, now)
         self._payloads.keep(entry.id, payload, seconds)
         self._bound()
+        known()
 
         async def write() -> bool:
             await self.log.append(namespace, entry, told[1], packed)

@@ -7,6 +7,7 @@ from shared.stores.semantic_cache.entry import Entry
 from shared.stores.semantic_cache.log import Told
 from shared.stores.semantic_cache.namespace import Namespace
 
+TABLE = "semcache"
 # A binary property holds 64 KiB; the emulator measures the 1 MiB of an entity on base64 text.
 PIECE = 61_440
 PIECES = 12
