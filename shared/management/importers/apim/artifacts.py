@@ -13,7 +13,18 @@ from typing import Any
 
 from shared.management.importers.importer import ImportFailed
 
-KINDS = ("apis", "backends", "products", "namedvalues", "policyfragments", "subscriptions", "versionsets")
+# What is imported, by the names of the folders as `_plain` spells them.
+KINDS = (
+    "apis",
+    "backends",
+    "loggers",
+    "namedvalues",
+    "policyfragments",
+    "products",
+    "schemas",
+    "subscriptions",
+    "versionsets",
+)
 
 
 @dataclass(frozen=True, slots=True)

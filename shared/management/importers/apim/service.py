@@ -1,16 +1,13 @@
 """The whole service as parts: every resource of the artifacts, in the order they are written."""
 
 from shared.management.importers.apim.apis import REVISION, api_part
-from shared.management.importers.apim.artifacts import Resource, kinds_in
+from shared.management.importers.apim.artifacts import KINDS, Resource, kinds_in
 from shared.management.importers.apim.backends import backend_part
 from shared.management.importers.apim.named_values import named_value_parts
 from shared.management.importers.apim.others import fragment_part, left_out_kind, logger_part, schema_part
 from shared.management.importers.apim.part import Part
 from shared.management.importers.apim.products import product_part
 from shared.management.importers.importer import Entry, LeftOut
-
-HANDLED = {"apis", "backends", "products", "namedvalues", "policyfragments", "subscriptions", "versionsets"}
-HANDLED |= {"loggers", "schemas"}
 
 
 def service_parts(service: Resource) -> tuple[list[Part], list[LeftOut]]:
@@ -41,9 +38,9 @@ def service_parts(service: Resource) -> tuple[list[Part], list[LeftOut]]:
         parts.append(Part("the global policy", (Entry("policy", "", file),), {file: service.policy}))
     values, notes = named_value_parts(service)
     left_out += notes
-    for kind in sorted(HANDLED):
+    for kind in KINDS:
         left_out += [LeftOut(f"{kind} {one.name}", one.problem) for one in service.unreadable(kind)]
     for kind, names in kinds_in(service):
-        if kind not in HANDLED:
+        if kind not in KINDS:
             left_out.extend(left_out_kind(kind, names))
     return [*values, *parts], left_out
