@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LOCAL_STATE = ".run"
+# What an app setting holds while its Key Vault reference is not resolved (no such secret, no role yet): a text anybody
+# can know. https://learn.microsoft.com/azure/app-service/app-service-key-vault-references
+UNRESOLVED = "@Microsoft.KeyVault("
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,12 @@ class SettingsError(Exception):
 
 def from_environment(environment: Mapping[str, str] | None = None, *, base: Path, local: bool) -> Settings:
     """Settings from app settings. `base` is the folder of function_app.py; `local` allows secrets made on the spot,
-    kept in the ignored folder `.run`. SettingsError when a deployed app has no key-hash secret."""
+    kept in the ignored folder `.run`. SettingsError when a deployed app has no key-hash secret, or a secret is still
+    the text of a Key Vault reference."""
     env = dict(os.environ if environment is None else environment)
+    for name in ("GATEWAY_KEY_HASH_SECRET", "GATEWAY_ALL_ACCESS_KEY"):
+        if env.get(name, "").startswith(UNRESOLVED):
+            raise SettingsError(f"the Key Vault reference in app setting {name} is not resolved")
     secret = env.get("GATEWAY_KEY_HASH_SECRET")
     all_access = env.get("GATEWAY_ALL_ACCESS_KEY")
     if not secret:

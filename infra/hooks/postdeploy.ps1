@@ -1,6 +1,7 @@
 # After azd deploy, on Windows: what postdeploy.sh does elsewhere.
 $ErrorActionPreference = 'Stop'
 $PSNativeCommandUseErrorActionPreference = $false
+Set-Location (Join-Path $PSScriptRoot '../..')
 
 foreach ($name in 'AZURE_SUBSCRIPTION_ID', 'AZURE_KEY_VAULT_NAME', 'GATEWAY_KEY_HASH_SECRET_NAME',
     'GATEWAY_TABLES_ENDPOINT', 'GATEWAY_URL') {

@@ -1,6 +1,7 @@
 #!/bin/sh
 # After azd deploy: checks that the gateway answers, makes the first subscription and shows how to call a model with it.
 set -eu
+cd "$(dirname "$0")/../.."
 
 for name in AZURE_SUBSCRIPTION_ID AZURE_KEY_VAULT_NAME GATEWAY_KEY_HASH_SECRET_NAME GATEWAY_TABLES_ENDPOINT GATEWAY_URL; do
     eval "value=\${$name:-}"

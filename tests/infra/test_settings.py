@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from shared.settings import SettingsError, from_environment
 from tests.infra.bicep import Array, Literal, Name, Object, Operation, Text, read, walk
 from tests.infra.templates import INFRA, MAIN, ROOT, made, only, plain, root_of, settings_of, template
 
@@ -149,6 +150,22 @@ def test_secrets_are_references_to_key_vault() -> None:
     assert text.parts[0] == "@Microsoft.KeyVault(VaultName=" and Name("keyVaultName") in text.parts
 
 
+@pytest.mark.parametrize("name", ["GATEWAY_KEY_HASH_SECRET", "GATEWAY_ALL_ACCESS_KEY"])
+def test_a_reference_that_is_not_resolved_is_no_secret(name: str) -> None:
+    """Its text is in the templates: as a key it would open the gateway to whoever reads them."""
+    value, _ = app_settings()[name]
+    text = "".join(part if isinstance(part, str) else "x" for part in value.parts)
+    environment = {"GATEWAY_KEY_HASH_SECRET": "0" * 64, "GATEWAY_ALL_ACCESS_KEY": "1" * 64, name: text}
+    with pytest.raises(SettingsError, match=name):
+        from_environment(environment, base=ROOT, local=False)
+
+
+def test_the_app_waits_for_its_roles_and_its_routes() -> None:
+    waits = read(MAIN).of("module")["functionApp"].body.get("dependsOn")
+    assert isinstance(waits, Array)
+    assert {plain(one) for one in waits.items} == {"roles", "storagePrivateEndpoints", "keyVaultPrivateEndpoint"}
+
+
 def test_secrets_are_made_by_the_hook_under_the_names_the_app_reads() -> None:
     main = read(MAIN)
     params = main.of("module")["functionApp"].body.get("params")
@@ -261,6 +278,7 @@ def test_isolated_data_is_reached_privately_or_from_one_address(type: str) -> No
 def test_everything_isolated_has_a_private_endpoint_and_its_zones() -> None:
     main = read(MAIN)
     isolated = {name for name, module in main.of("module").items() if module.body.get("params", "isolated") is not None}
+    assert {str(plain(main.of("module")[name].body.get("params", "isolated"))) for name in isolated} == {"vnetEnabled"}
     endpoints = [module for module in main.of("module").values() if module.type == "app/private-endpoint.bicep"]
     reached = {root_of(one.body.get("params", "targetId")) for one in endpoints}
     assert reached == isolated == {"storage", "keyVault", "openAi", "contentSafety", "eventHubs"}
