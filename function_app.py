@@ -32,7 +32,7 @@ try:
     settings: Settings | SettingsError = from_environment(base=Path(__file__).resolve().parent, local=local)
 except SettingsError as error:
     settings = error  # a function that does not load would leave the caller with the host's own 404
-gateway = App(settings, local=local)
+gateway = App(settings, local=local, own_process=True)
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 

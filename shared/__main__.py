@@ -15,6 +15,7 @@ from shared.settings import SettingsError, from_environment, is_local
 # Commands with a file of their own: imported when asked for, so that serving starts without them.
 MANAGEMENT = {
     "backends": "shared.management.commands.backends",
+    "cache": "shared.management.commands.cache",
     "debug-token": "shared.management.commands.debug_token",
     "import": "shared.management.commands.import_api",
     "limits": "shared.management.commands.limits",
@@ -67,7 +68,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     logging.getLogger("azure").setLevel(logging.WARNING)
     settings = from_environment(environment, base=Path.cwd(), local=is_local(environment))
     config = uvicorn.Config(
-        App(settings, local=is_local(environment)),
+        App(settings, local=is_local(environment), own_process=True),
         host=arguments.host,
         port=arguments.port,
         access_log=False,  # it would show keys in query strings
