@@ -82,8 +82,12 @@ class TableLog:
             rows = await self._rows(namespace.partition, f"P|{entry.id}|", f"P|{entry.id}}}")
         if len(rows) != entry.rows or any(row.entity.get("n") != namespace.check for row in rows):
             return None
-        rows.sort(key=_row_key)
-        return b"".join(piece for row in rows for piece in _pieces_of(row.entity))
+        return _joined(rows)
+
+    async def packed(self, partition: str, id: str) -> bytes | None:
+        """The payload of an entry by its id, for people to look at."""
+        rows = await self._rows(partition, f"P|{id}|", f"P|{id}}}")
+        return _joined(rows) if rows else None
 
     async def purge(self, unwanted: Callable[[str, float], bool]) -> int:
         """Read keys and expiries of the whole table; delete up to 100 rows at once."""
@@ -152,6 +156,10 @@ def _told(entity: Entity) -> Told:
 
 def _pieces(payload: bytes) -> dict[str, bytes]:
     return {f"c{number:02d}": payload[at : at + PIECE] for number, at in enumerate(range(0, len(payload), PIECE))}
+
+
+def _joined(rows: Sequence[Stored]) -> bytes:
+    return b"".join(piece for row in sorted(rows, key=_row_key) for piece in _pieces_of(row.entity))
 
 
 def _pieces_of(entity: Entity) -> list[bytes]:
