@@ -40,6 +40,7 @@ SAID = frozenset(
 _ECHOED = frozenset({"instructions", "tools", "metadata", "input", "tool_choice", "text", "prompt", "reasoning"})
 _DOCUMENT_TYPES = ("tool_result", "_output", "document", "search_result", "_call_result", "file_search_call")
 _APPLICATION_ROLES = frozenset({"system", "developer", "assistant", "model"})
+_ROLES = _APPLICATION_ROLES | {"user"}
 _TURNS = frozenset({"messages", "input", "contents"})
 _DEFINITIONS = frozenset({"tools", "functions", "response_format", "output_format"})
 # The vocabulary of definitions, which every tool repeats.
@@ -276,6 +277,9 @@ def _turn(turn: Any, content: Content, voice: Voice = "user") -> None:
     if isinstance(turn, Mapping):
         voice = _voice(turn, voice)
         parts = turn.get("content")
+        if isinstance(parts, str) and len(turn) == 2 and turn.get("role") in _ROLES:
+            content.texts.append(Text(parts, voice))  # what most messages are
+            return
         if isinstance(parts, list) and any(_is_document(part) for part in parts):
             own = [part for part in parts if not _is_document(part)]
             _turn({**turn, "content": own}, content, voice)
