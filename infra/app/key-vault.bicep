@@ -15,6 +15,7 @@ resource vault 'Microsoft.KeyVault/vaults@2023-07-01' = {
       family: 'A'
       name: 'standard'
     }
+    accessPolicies: []
     enableRbacAuthorization: true
     // Purge protection stays off: with it a deleted environment could not be purged, nor its name be used again.
     enableSoftDelete: true

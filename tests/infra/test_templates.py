@@ -40,6 +40,40 @@ API_VERSIONS = {
     "Microsoft.Storage": "2024-01-01",
     "Microsoft.Web": "2024-04-01",
 }
+# The properties the templates give these types, looked up in the same place. Services leave out silently what they do
+# not know, so a misspelled name would be a setting that is not there.
+PROPERTIES = {
+    "Microsoft.CognitiveServices/accounts": """customSubDomainName disableLocalAuth publicNetworkAccess networkAcls
+        networkAcls.defaultAction""",
+    "Microsoft.CognitiveServices/accounts/deployments": """model model.format model.name model.version
+        versionUpgradeOption""",
+    "Microsoft.EventHub/namespaces": "disableLocalAuth minimumTlsVersion publicNetworkAccess",
+    "Microsoft.EventHub/namespaces/eventhubs": "partitionCount messageRetentionInDays",
+    "Microsoft.KeyVault/vaults": """tenantId sku sku.family sku.name accessPolicies enableRbacAuthorization
+        enableSoftDelete softDeleteRetentionInDays publicNetworkAccess networkAcls networkAcls.bypass
+        networkAcls.defaultAction networkAcls.ipRules networkAcls.ipRules.value""",
+    "Microsoft.OperationalInsights/workspaces": """sku sku.name retentionInDays features features.disableLocalAuth
+        features.enableLogAccessUsingOnlyResourcePermissions""",
+    "Microsoft.Storage/storageAccounts": """allowBlobPublicAccess allowSharedKeyAccess defaultToOAuthAuthentication
+        minimumTlsVersion supportsHttpsTrafficOnly publicNetworkAccess networkAcls networkAcls.bypass
+        networkAcls.defaultAction networkAcls.ipRules networkAcls.ipRules.action networkAcls.ipRules.value""",
+    # functionsRuntimeAdminIsolationEnabled is in the documentation only:
+    # https://learn.microsoft.com/azure/azure-functions/functions-app-settings#functionsruntimeadminisolationenabled
+    "Microsoft.Web/sites": """serverFarmId httpsOnly functionsRuntimeAdminIsolationEnabled keyVaultReferenceIdentity
+        virtualNetworkSubnetId siteConfig siteConfig.minTlsVersion siteConfig.scmMinTlsVersion siteConfig.ftpsState
+        siteConfig.http20Enabled functionAppConfig functionAppConfig.deployment functionAppConfig.deployment.storage
+        functionAppConfig.deployment.storage.type functionAppConfig.deployment.storage.value
+        functionAppConfig.deployment.storage.authentication
+        functionAppConfig.deployment.storage.authentication.type
+        functionAppConfig.deployment.storage.authentication.userAssignedIdentityResourceId
+        functionAppConfig.scaleAndConcurrency functionAppConfig.scaleAndConcurrency.instanceMemoryMB
+        functionAppConfig.scaleAndConcurrency.maximumInstanceCount functionAppConfig.scaleAndConcurrency.alwaysReady
+        functionAppConfig.scaleAndConcurrency.alwaysReady.name
+        functionAppConfig.scaleAndConcurrency.alwaysReady.instanceCount
+        functionAppConfig.scaleAndConcurrency.triggers functionAppConfig.scaleAndConcurrency.triggers.http
+        functionAppConfig.scaleAndConcurrency.triggers.http.perInstanceConcurrency functionAppConfig.runtime
+        functionAppConfig.runtime.name functionAppConfig.runtime.version""",
+}
 # https://learn.microsoft.com/azure/azure-resource-manager/bicep/bicep-functions
 FUNCTIONS = frozenset(
     "empty environment filter guid items join last loadJsonContent replace resourceGroup resourceId split string "
@@ -160,6 +194,24 @@ def test_api_versions_are_known(template: Template) -> None:
 def test_api_versions_have_a_use() -> None:
     used = {resource.type for template in templates() for resource in template.of("resource").values()}
     assert [name for name in API_VERSIONS if not any(re.match(rf"{name}[/@]", type) for type in used)] == []
+
+
+def property_paths(node: Expression, prefix: str = "") -> Iterator[str]:
+    """Dotted names of an object's properties, through arrays, choices and functions that merge."""
+    if isinstance(node, Object):
+        for key, value in node.items:
+            yield prefix + str(key.plain)
+            yield from property_paths(value, f"{prefix}{key.plain}.")
+    else:
+        for child in children(node):
+            yield from property_paths(child, prefix)
+
+
+@pytest.mark.parametrize("type", sorted(PROPERTIES))
+def test_properties_are_known(type: str) -> None:
+    bodies = [resource.body.get("properties") for _, resource in made(type)]
+    used = {path for body in bodies if body is not None for path in property_paths(body)}
+    assert used == set(PROPERTIES[type].split())
 
 
 def test_parameters_file_fits_the_template_and_feeds_nothing_back() -> None:
