@@ -1,13 +1,17 @@
 """App settings: what the code reads is what the deployment sets, and none of it is a secret in plain text."""
 
 import ast
+import asyncio
 import json
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from shared.management.check import check
 from shared.settings import SettingsError, from_environment
 from tests.infra.bicep import Array, Literal, Name, Object, Operation, Text, read, walk
 from tests.infra.templates import INFRA, MAIN, ROOT, made, only, plain, root_of, settings_of, template
@@ -320,3 +324,18 @@ def test_what_runs_on_azure_is_all_that_is_deployed() -> None:
     ignored = (ROOT / ".funcignore").read_text().split()
     for name in ("infra", "tests", "azure.yaml", ".azure", ".venv*", "local.settings.json", ".run"):
         assert name in ignored
+
+
+def test_the_logger_the_readme_shows_can_be_used(tmp_path: Path) -> None:
+    [shown] = re.findall(r"```yaml\n(.*?)```", (INFRA / "README.md").read_text(), re.DOTALL)
+    yaml = YAML(typ="safe")
+    document, added = yaml.load((ROOT / "gateway.yaml").read_text()), yaml.load(shown)
+    document["named_values"] |= added["named_values"]
+    document["loggers"] = added["loggers"]
+    file = tmp_path / "gateway.yaml"
+    yaml.dump(document, file)
+    shutil.copytree(ROOT / "policies", tmp_path / "policies")
+    for endpoint, fits in (("https://evhns-x.servicebus.windows.net", True), ("evhns-x", False)):
+        environment = {"AZURE_OPENAI_ENDPOINT": "https://x.openai.azure.com", "EVENT_HUBS_ENDPOINT": endpoint}
+        problems = asyncio.run(check(file, environment, placeholders=False))
+        assert (problems == []) is fits, problems
