@@ -3,7 +3,8 @@
 from functools import cache
 from pathlib import Path
 
-from tests.infra.bicep import Call, Declaration, Expression, Member, Name, Object, Operation, Template, Text, read
+from tests.infra.bicep import read
+from tests.infra.tree import Call, Declaration, Expression, Member, Name, Object, Operation, Template, Text
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.infra.bicep import Array, Call, For, If, Lambda, Literal, Name, Object, Operation, Text, parse, walk
+from tests.infra.bicep import parse
+from tests.infra.tree import Array, Call, For, If, Lambda, Literal, Name, Object, Operation, Text, walk
 
 TEMPLATE = """
 // param commented string

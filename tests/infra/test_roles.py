@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra.bicep import Array, Call, If, Member, Name, Template, Text, read
+from tests.infra.bicep import read
 from tests.infra.templates import INFRA, MAIN, ROOT, made, plain, template
+from tests.infra.tree import Array, Call, If, Member, Name, Template, Text
 
 # https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
 ROLES = {

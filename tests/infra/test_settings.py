@@ -13,8 +13,9 @@ from ruamel.yaml import YAML
 
 from shared.management.check import check
 from shared.settings import SettingsError, from_environment
-from tests.infra.bicep import Array, Literal, Name, Object, Operation, Text, read, walk
+from tests.infra.bicep import read
 from tests.infra.templates import INFRA, MAIN, ROOT, made, only, plain, root_of, settings_of, template
+from tests.infra.tree import Array, Literal, Name, Object, Operation, Text, walk
 
 # Read by the Functions host, the Python worker and the Azure SDKs.
 # https://learn.microsoft.com/azure/azure-functions/functions-app-settings

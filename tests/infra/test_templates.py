@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.infra.bicep import (
+from tests.infra.bicep import read
+from tests.infra.templates import INFRA, MAIN, made, module_template, plain, templates
+from tests.infra.tree import (
     Call,
     Declaration,
     Expression,
@@ -18,10 +20,8 @@ from tests.infra.bicep import (
     Object,
     Template,
     children,
-    read,
     walk,
 )
-from tests.infra.templates import INFRA, MAIN, made, module_template, plain, templates
 
 # Each was looked up in the published types (https://github.com/Azure/bicep-types-az, generated/<provider>) in
 # November 2026. A new one is looked up there before it is put here.
