@@ -5,7 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -38,6 +38,23 @@ class Subscription:
     key: str = ""
     primary_key: str = ""
     secondary_key: str = ""
+
+
+def _with_key(of: Subscription, key: str) -> Subscription:
+    """The subscription with the key that came: `replace`, which is on the path of most requests, at half its price."""
+    return Subscription(
+        of.id,
+        of.name,
+        of.scope,
+        of.state,
+        of.created_date,
+        of.start_date,
+        of.end_date,
+        of.owner,
+        key,
+        of.primary_key,
+        of.secondary_key,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,7 +307,7 @@ class Context:
         """Whose key the caller used. `key` is the one that came with this request: the gateway keeps hashes only."""
         found = self._subscription
         if found is not None and self.subscription_key and not found.key:
-            found = self._subscription = replace(found, key=self.subscription_key)
+            found = self._subscription = _with_key(found, self.subscription_key)
         return found
 
     @subscription.setter

@@ -30,18 +30,22 @@ _LONGEST_READ = 8_388_608
 class DocumentReader:
     """A JSON answer, read at its `end`."""
 
+    __slots__ = ("size", "usage", "_schema", "_kept", "_members", "_document")
+
     def __init__(self, schema: Schema) -> None:
-        self.facts = Facts()
+        self.size = 0
+        self.usage: Usage | None = None
         self._schema = schema
         self._kept: list[bytes] = []
-        self.size = 0
         self._members: Members | None = None
         self._document: Any = None
 
     @property
-    def usage(self) -> Usage | None:
-        """The usage the backend told, if it has."""
-        return self.facts.usage
+    def facts(self) -> Facts:
+        """What the answer told."""
+        facts = Facts()
+        self._schema.note(self._document, facts)
+        return facts
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes and return them."""
@@ -63,7 +67,7 @@ class DocumentReader:
         elif self._kept:
             self._document = _parsed(self._kept[0] if len(self._kept) == 1 else b"".join(self._kept))
         self._kept.clear()
-        self._schema.note(self._document, self.facts)
+        self.usage = self._schema.usage(self._document)
         return b""
 
     def text_tokens(self, count: Count) -> int:

@@ -105,7 +105,10 @@ class LlmTokenLimit(Policy):
         key = await self.counter_key(ctx) or ""
         limit = self._constant_limit or await self._limit(ctx)
         estimates = self.estimate_prompt_tokens or (call is not None and call.stream)
-        prompt = await self._prompt(ctx, exchange, call, estimates)
+        if estimates or self.reservation == "strict":
+            prompt = await self._prompt(ctx, exchange, call)
+        else:
+            prompt = (call.size + 3) // 4 if call is not None else 0
         amount = self._amount(ctx, key, limit, call, prompt if estimates or self.reservation != "none" else 0)
         room = await take(ctx, key, limit, amount)
         if isinstance(room, Refusal):
@@ -146,14 +149,10 @@ class LlmTokenLimit(Policy):
         quotas = (Quota(quota, Calendar(period)),) if quota is not None and period is not None else ()
         return Limit(window, quotas, "tokens", self.shards, self.on_storage_error)
 
-    async def _prompt(self, ctx: Context, exchange: LlmExchange, call: LlmCall | None, estimates: bool) -> int:
+    async def _prompt(self, ctx: Context, exchange: LlmExchange, call: LlmCall | None) -> int:
         if self.estimate_prompt_tokens and ctx.request.method == "POST" and (call is None or not call.schema.counted):
             raise Refused(_CANNOT_ESTIMATE, status=400, source=self.element, reason="UnableToEstimateTokens")
-        if call is None:
-            return 0
-        if estimates or self.reservation == "strict":
-            return await exchange.prompt_tokens(wait=self.reservation == "strict")
-        return (call.size + 3) // 4
+        return await exchange.prompt_tokens(wait=self.reservation == "strict") if call is not None else 0
 
     def _amount(self, ctx: Context, key: str, limit: Limit, call: LlmCall | None, prompt: int) -> int:
         if call is None:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from shared.llm.schemas.schema import Schema, note_model
-from shared.llm.usage import Facts, anthropic_usage, openai_usage
+from shared.llm.schemas.schema import Schema
+from shared.llm.usage import Usage, anthropic_usage, openai_usage
 
 
 class AnyJson(Schema):
@@ -12,13 +12,11 @@ class AnyJson(Schema):
     name = "unknown"
     counted = False
 
-    def note(self, document: Any, facts: Facts) -> None:
-        """Note the usage, of whichever naming."""
-        if isinstance(document, dict):
-            usage = document.get("usage")
-            anthropic = isinstance(usage, dict) and "cache_read_input_tokens" in usage
-            facts.usage = (anthropic_usage(usage) if anthropic else openai_usage(usage)) or facts.usage
-            note_model(document, facts)
+    def usage(self, document: Any) -> Usage | None:
+        """The usage, of whichever naming."""
+        usage = document.get("usage") if isinstance(document, dict) else None
+        anthropic = isinstance(usage, dict) and "cache_read_input_tokens" in usage
+        return anthropic_usage(usage) if anthropic else openai_usage(usage)
 
 
 ANY_JSON = AnyJson()

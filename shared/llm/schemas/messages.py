@@ -4,7 +4,7 @@ from typing import Any
 
 from shared.llm.schemas.schema import Body, Count, Schema, note_finish, note_model, smallest, text
 from shared.llm.tokens import anthropic_tokens
-from shared.llm.usage import Facts, anthropic_usage, part
+from shared.llm.usage import Facts, Usage, anthropic_usage, part
 
 
 class Messages(Schema):
@@ -20,6 +20,10 @@ class Messages(Schema):
     def prompt_tokens(self, body: Body, model: str, count: Count) -> int:
         """System prompt, messages, tools, images."""
         return anthropic_tokens(body, count)
+
+    def usage(self, document: Any) -> Usage | None:
+        """The usage of a whole message."""
+        return anthropic_usage(document.get("usage")) if isinstance(document, dict) else None
 
     def note(self, document: Any, facts: Facts) -> None:
         """Note usage, model and stop reason of a whole message."""

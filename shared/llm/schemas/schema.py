@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.llm.usage import Facts, number, openai_usage
+from shared.llm.usage import Facts, Usage, number, openai_usage
 
 Body = Mapping[str, Any]
 Count = Callable[[str], int]
@@ -30,10 +30,14 @@ class Schema:
         """Tokens of the prompt, counted with `count`."""
         return 0
 
+    def usage(self, document: Any) -> Usage | None:
+        """The usage a whole answer tells."""
+        return openai_usage(document.get("usage")) if isinstance(document, dict) else None
+
     def note(self, document: Any, facts: Facts) -> None:
-        """Note what a whole answer tells: usage, model, why it ended."""
+        """Note all that a whole answer tells: usage, model, why it ended."""
         if isinstance(document, dict):
-            facts.usage = openai_usage(document.get("usage")) or facts.usage
+            facts.usage = self.usage(document) or facts.usage
             note_model(document, facts)
 
     def text(self, document: Any) -> str:
