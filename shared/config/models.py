@@ -56,7 +56,7 @@ class Operation(Declared):
     id: Identifier
     name: str = Field("", validation_alias="display_name", description="Display name.")
     method: Method
-    url_template: str = Field(description="For example /deployments/{deployment-id}/chat/completions or /*.")
+    url_template: str = Field(description="For example /deployments/{deployment-id}/chat/completions, /* or /{*path}.")
     genai: str = Field("", description="OpenTelemetry gen_ai.operation.name, when the operation has one.")
     policy: str | None = Field(None, description="Policy document of the operation scope.")
 
@@ -71,8 +71,8 @@ class Operation(Declared):
         if value.count("{") != len(names) or value.count("}") != len(names):
             raise ValueError("unbalanced braces")
         path = value.split("?")[0]
-        if "*" in path.rstrip("*") or (path.endswith("*") and not path.endswith("/*")):
-            raise ValueError("the wildcard may only be the last segment, as /*")
+        if "*" in re.sub(r"/(\*|\{\*[^{}*]+\})$", "", path):
+            raise ValueError("the wildcard may only be the last segment, as /* or /{*path}")
         return value
 
 

@@ -12,6 +12,7 @@ from shared.message import query_parameters
 T = TypeVar("T")
 
 _PARAMETER = re.compile(r"\{([^{}]+)\}")
+_REST = re.compile(r"/(?:\*|\{\*([^{}]+)\})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,12 @@ class Template(Generic[T]):
 
 
 def compile_template(target: T, method: str, url_template: str) -> Template[T]:
-    """Make an APIM URL template ready. `{name}` takes one segment or a part of one, a last `/*` takes the rest,
-    `?name={parameter}` requires the query parameter and captures it, `?name=value` requires that value."""
+    """Make an APIM URL template ready. `{name}` takes one segment or a part of one, a last `/*` or `/{*name}` takes the
+    rest, `?name={parameter}` requires the query parameter and captures it, `?name=value` requires that value."""
     path, _, query = url_template.partition("?")
-    wildcard = path.endswith("/*")
-    stem = path[:-2] if wildcard else path.rstrip("/") or ("/" if path == "/" else "")
+    rest = _REST.search(path)
+    wildcard = rest is not None
+    stem = path[: rest.start()] if rest is not None else path.rstrip("/") or ("/" if path == "/" else "")
     names: list[str] = []
     parts: list[str] = []
     for index, piece in enumerate(_PARAMETER.split(stem)):
@@ -41,7 +43,10 @@ def compile_template(target: T, method: str, url_template: str) -> Template[T]:
             parts.append("([^/]+?)")
         else:
             parts.append(re.escape(piece))
-    pattern = "".join(parts).rstrip("/") + ("(?:/.*)?" if wildcard else "/?")
+    if rest is not None and rest[1]:
+        names.append(rest[1])
+    ending = "/?" if rest is None else "(?:/(.*))?" if rest[1] else "(?:/.*)?"
+    pattern = "".join(parts).rstrip("/") + ending
     required = []
     for pair in filter(None, query.split("&")):
         name, _, value = pair.partition("=")
@@ -87,8 +92,8 @@ class Operations(Generic[T]):
         return None
 
 
-def _captured(template: Template[T], values: Sequence[str], query: str) -> dict[str, str] | None:
-    captured = {name: unquote(value) for name, value in zip(template.names, values, strict=True)}
+def _captured(template: Template[T], values: Sequence[str | None], query: str) -> dict[str, str] | None:
+    captured = {name: unquote(value or "") for name, value in zip(template.names, values, strict=True)}
     if template.query:
         given = query_parameters(query)
         for name, parameter, value in template.query:

@@ -53,6 +53,17 @@ def test_most_exact_template_wins_whatever_the_order() -> None:
         assert found is not None and found[0] == expected, path
 
 
+def test_rest_of_the_path_may_have_a_name() -> None:
+    table = operations("GET /{*path}", "GET /models/{id}/{*rest}")
+    for path, expected in {
+        "/a/b%20c": ("GET /{*path}", {"path": "a/b c"}),
+        "/": ("GET /{*path}", {"path": ""}),
+        "/models/x/y/z": ("GET /models/{id}/{*rest}", {"id": "x", "rest": "y/z"}),
+        "/models/x": ("GET /models/{id}/{*rest}", {"id": "x", "rest": ""}),
+    }.items():
+        assert table.match("GET", path, "") == expected, path
+
+
 def test_fixed_query_value_chooses_between_operations() -> None:
     table = operations("POST /jobs?action=start", "POST /jobs?action=stop", "POST /jobs")
     for query, expected in {"action=start": 0, "action=stop&x=1": 1, "action=else": 2, "": 2}.items():

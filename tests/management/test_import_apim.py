@@ -176,6 +176,21 @@ async def test_api_is_left_out_when_one_of_its_files_cannot_be_read(tmp_path: Pa
     assert read(out)["apis"].keys() == {"chat"}
 
 
+async def test_catch_all_api_is_told_by_its_backend(tmp_path: Path) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(ARTIFACTS, artifacts)
+    specification = artifacts / "apis/chat/specification.yaml"
+    specification.unlink()
+    operations = artifacts / "apis/chat/operations"
+    information = {"properties": {"displayName": "Chat", "method": "POST", "urlTemplate": "/{*path}"}}
+    (operations / "ChatCompletions_Create/operationInformation.json").write_text(json.dumps(information))
+    out = tmp_path / "out"
+    out.mkdir()
+    assert await run_import(out, "apim", str(artifacts)) == 0
+    chat = read(out)["apis"]["chat"]
+    assert (chat["kind"], chat["operations"][0]["url_template"]) == ("azure-openai", "/{*path}")
+
+
 @pytest.mark.parametrize(
     ("version_set", "why"),
     [

@@ -1,6 +1,7 @@
 """Imports an HTTP API from its OpenAPI document, a file or a URL, in JSON or YAML."""
 
 import json
+import re
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -175,7 +176,7 @@ def kind_of(document: Mapping[str, Any], *, service_url: str = "") -> ApiKind:
             method, path = _shape(first.method, first.url_template) if first else ("", "")
             if first and any(given == method and same(template, path) for given, template in offered):
                 return kind
-    wild = all(path.endswith("/*") for _, path in offered)
+    wild = all(re.search(r"/(\*|\{\*[^{}]+\})$", path) for path, _, _ in methods_of(document))
     return api_kind(_kind_at(service_url) if wild else "http")
 
 
