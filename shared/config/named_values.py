@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from shared.config.models import NamedValue
+from shared.settings import UNRESOLVED
 
 REFERENCE = re.compile(r"\{\{\s*([A-Za-z0-9._-]{1,256})\s*\}\}")
 
@@ -78,6 +79,10 @@ async def resolve(
             values[name] = value.plain
         elif value.env is not None:
             text = environment.get(value.env, value.default)
+            if text is not None and text.startswith(UNRESOLVED):
+                stand_in(name)
+                problems[name] = f"environment variable {value.env} is a Key Vault reference that was not resolved"
+                return
             if text is not None:
                 values[name] = text
                 return

@@ -31,6 +31,7 @@ named_values:
   key: { env: NOT_SET }
   both: { env: A, plain: b }
   vault: { key_vault: "https://v.vault.azure.net/secrets/x" }
+  open: { env: REFERENCE }
 backends:
   one:
     url: ftp://example.org
@@ -47,24 +48,27 @@ apis:
 subscriptions:
   s: { scope: everything, keys: { primary: "{{key}}" } }
 """
-    assert await problems_of(text, tmp_path) == [
+    environment = {"REFERENCE": "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/y)"}
+    assert await problems_of(text, tmp_path, environment) == [
         "gateway.yaml:2 named_values.key: environment variable NOT_SET is not set",
         "gateway.yaml:3 named_values.both: exactly one of plain, env, key_vault is needed",
         "gateway.yaml:4 named_values.vault: "
         "Key Vault gave no secret for https://v.vault.azure.net/secrets/x: RuntimeError",
-        "gateway.yaml:7 backends.one.url: must be http(s)://host[:port][/path] without query, fragment or credentials",
-        "gateway.yaml:8 backends.one.credential: unknown key credential, did you mean credentials?",
-        "gateway.yaml:8 backends.one.credential.header.api-key: named value kee is not declared, did you mean key?",
-        "gateway.yaml:9 backends.one.timeouts.connect: input should be greater than 0",
-        "gateway.yaml:12 apis.chat.display-name: unknown key display-name, did you mean display_name?",
-        "gateway.yaml:13 apis.chat.path: must not have dot segments",
-        "gateway.yaml:14 apis.chat.kind: input should be 'azure-openai', 'azure-ai', 'openai-v1', 'openai', "
+        "gateway.yaml:5 named_values.open: "
+        "environment variable REFERENCE is a Key Vault reference that was not resolved",
+        "gateway.yaml:8 backends.one.url: must be http(s)://host[:port][/path] without query, fragment or credentials",
+        "gateway.yaml:9 backends.one.credential: unknown key credential, did you mean credentials?",
+        "gateway.yaml:9 backends.one.credential.header.api-key: named value kee is not declared, did you mean key?",
+        "gateway.yaml:10 backends.one.timeouts.connect: input should be greater than 0",
+        "gateway.yaml:13 apis.chat.display-name: unknown key display-name, did you mean display_name?",
+        "gateway.yaml:14 apis.chat.path: must not have dot segments",
+        "gateway.yaml:15 apis.chat.kind: input should be 'azure-openai', 'azure-ai', 'openai-v1', 'openai', "
         "'anthropic', 'passthrough' or 'http'",
-        "gateway.yaml:16 apis.chat.operations.0.method: input should be "
+        "gateway.yaml:17 apis.chat.operations.0.method: input should be "
         "'GET', 'POST', 'PUT', 'DELETE', 'PATCH', 'HEAD', 'OPTIONS' or 'TRACE'",
-        "gateway.yaml:16 apis.chat.operations.0.url_template: a parameter name is used twice",
-        "gateway.yaml:17 apis.admin.path: the Functions host keeps /admin and /runtime for itself",
-        "gateway.yaml:19 subscriptions.s.scope: must be all-apis, api:<id> or product:<id>",
+        "gateway.yaml:17 apis.chat.operations.0.url_template: a parameter name is used twice",
+        "gateway.yaml:18 apis.admin.path: the Functions host keeps /admin and /runtime for itself",
+        "gateway.yaml:20 subscriptions.s.scope: must be all-apis, api:<id> or product:<id>",
     ]
 
 
