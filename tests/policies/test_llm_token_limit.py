@@ -177,6 +177,22 @@ def test_only_the_attempt_that_is_delivered_counts(backend: Backend) -> None:
             assert used(gateway) == COST
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_failover_counts_once(backend: Backend, stream: bool) -> None:
+    pool = {"pool": {"services": [{"id": "bad", "priority": 1}, {"id": "good", "priority": 2}], "failover": True}}
+    xml = document(
+        inbound=f'<base /><llm-token-limit counter-key="k" {PER_MINUTE} /><set-backend-service backend-id="both" />'
+    )
+    with Backend(script=Script(status=500)) as bad:
+        backends = {"bad": bad.url, "good": backend.url, "both": pool}
+        with policies(xml, backend.url, backends=backends) as gateway:
+            answer = chat(gateway, {**CHAT, "stream": stream})
+            assert answer.status_code == 200
+            assert (len(bad.requests), len(backend.requests)) == (1, 1)
+            assert '"usage":{' not in answer.text or not stream
+            assert used(gateway) == COST
+
+
 @pytest.mark.parametrize(("attribute", "counted"), [("", 0), ('count-cached-answers="true"', 12)])
 def test_an_answer_of_the_gateway_itself_counts_if_asked_for(backend: Backend, attribute: str, counted: int) -> None:
     body = '{"usage": {"prompt_tokens": 5, "completion_tokens": 7}}'

@@ -1,5 +1,6 @@
 """Calls by any key are counted in a sliding window, by what the response turns out to be."""
 
+import asyncio
 import time
 
 from tests.policies.running import document, policies, problems
@@ -63,6 +64,16 @@ def test_a_key_is_one_counter_wherever_it_stands(backend: Backend) -> None:
     with policies(document(inbound=f"<base />{twice}"), backend.url) as gateway:
         assert [gateway.call().status_code for _ in range(4)][:2] == [200, 200]
         assert gateway.call().status_code == 429
+
+
+def test_different_limits_of_a_key_share_its_count(backend: Backend) -> None:
+    two = '<rate-limit-by-key counter-key="k" calls="{}" renewal-period="60" />'
+    with policies(document(inbound=f"<base />{two.format(500)}{two.format(400)}"), backend.url) as gateway:
+        assert [gateway.call().status_code for _ in range(5)] == [200] * 5
+        app = gateway.app
+    # What the instance leased it has given back when it was asked to end.
+    (counter,) = asyncio.run(app.limiting.admin().show("k"))
+    assert counter.windows[60].used == 5
 
 
 def test_mistakes_are_told() -> None:
