@@ -7,7 +7,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-limits bench-safety schema clean functions-env
+.PHONY: help run test check bench bench-limits bench-cache bench-safety schema clean functions-env
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -31,6 +31,9 @@ bench-limits: $(VENV)/dev.stamp node_modules/.stamp ## token limits across proce
 
 bench-safety: $(VENV)/dev.stamp ## what content safety adds to a call
 	$(PY) -m tests.bench.safety $(ARGS)
+
+bench-cache: $(VENV)/dev.stamp node_modules/.stamp ## the semantic cache: lookups, recall, transactions, cold start
+	OPENBLAS_NUM_THREADS=1 $(PY) -m tests.bench.cache $(ARGS)
 
 schema: $(VENV)/run.stamp ## the JSON Schema editors complete gateway.yaml with
 	$(PY) -m shared schema > gateway.schema.json

@@ -43,8 +43,17 @@ class TableLog:
             for number, at in enumerate(range(0, max(len(payload), 1), PIECE * PIECES))
         ]
         entry.rows = len(rows)
-        told: Entity = {
-            **common,
+        told = self.row(namespace, entry, vector)
+        if len(payload) > AT_ONCE:
+            for row in rows:
+                await self._patient.insert(row)
+            rows = []
+        await self._patient.transact([Operation("insert", row) for row in (*rows, told)])
+
+    def row(self, namespace: Namespace, entry: Entry, vector: bytes) -> Entity:
+        """The row that tells of an entry."""
+        return {
+            **_common(namespace, entry),
             "RowKey": f"L|{_LAST - entry.created:015d}-{entry.id}",
             "v": vector,
             "h": entry.prompt,
@@ -53,11 +62,6 @@ class TableLog:
             "s": entry.size,
             "c": entry.created,
         }
-        if len(payload) > AT_ONCE:
-            for row in rows:
-                await self._patient.insert(row)
-            rows = []
-        await self._patient.transact([Operation("insert", row) for row in (*rows, told)])
 
     async def newest(self, namespace: Namespace, since: int, *, patient: bool = False) -> AsyncIterator[list[Told]]:
         """One query for each page of up to 1,000 entries."""
@@ -138,6 +142,10 @@ class TableLog:
         except Conflict:  # another instance purges as well
             for key in keys:
                 await self._patient.delete(partition, key)
+
+
+def _common(namespace: Namespace, entry: Entry) -> Entity:
+    return {"PartitionKey": namespace.partition, "x": entry.expires, "n": namespace.check, "a": namespace.api}
 
 
 def _told(entity: Entity) -> Told:
