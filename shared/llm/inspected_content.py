@@ -28,6 +28,7 @@ SYMBOLS = frozenset(
     "safety_identifier service_tier severity size status stop_reason system_fingerprint tool_call_id tool_choice "
     "tool_use_id toolUseId truncation ttl type user verbosity voice".split()
 )
+_SPACE = re.compile(r"\s")
 _SYMBOL = re.compile(r"[^\s\0]{0,128}")
 # What only the provider can read (it made it, or refuses what it did not make), and numbers in disguise.
 SEALED = frozenset({"encrypted_content", "signature", "embedding", "logprobs", "thoughtSignature"})
@@ -124,7 +125,7 @@ def event_content(data: bytes, content: Content) -> list[tuple[Path, str]]:
         if isinstance(response := document.get("response"), Mapping):
             kept = {name: value for name, value in response.items() if name not in _ECHOED}
             document = {**document, "response": kept}
-        return [(leaf.path, leaf.text) for leaf in _Reader(content).leaves(document)]
+        return [(leaf.path, leaf.text) for leaf in _Reader(content, answer=True).leaves(document)]
     except RecursionError:
         content.opaque.append("JSON nested too deeply")
     except ValueError:
@@ -174,8 +175,9 @@ class _Leaf:
 class _Reader:
     """Goes through JSON and gives its texts in order; images and opaque things go into `content`."""
 
-    def __init__(self, content: Content) -> None:
+    def __init__(self, content: Content, *, answer: bool = False) -> None:
         self._content = content
+        self._answer = answer
 
     def leaves(self, value: Any, path: Path = (), key: str = "") -> Iterator[_Leaf]:
         match value:
@@ -186,7 +188,6 @@ class _Reader:
             case list():
                 if key in ("prompt", "input") and _are_tokens(value):
                     self._content.opaque.append("token ids")
-                    return
                 for number, item in enumerate(value):
                     yield from self.leaves(item, (*path, _place(item, number)), key)
 
@@ -200,11 +201,12 @@ class _Reader:
             _encoded(media, data, self._content)
             value = {name: member for name, member in value.items() if name != "data"}
         elif key == "input_audio" or (key == "audio" and isinstance(data, str)):
-            if not isinstance(value.get("transcript"), str):
+            # What the model says it has said; what a caller says of a recording is worth nothing.
+            if not (self._answer and isinstance(value.get("transcript"), str)):
                 self._content.opaque.append("audio")
             value = {name: member for name, member in value.items() if name != "data"}
-        elif kind == "redacted_thinking":
-            return
+        elif kind == "redacted_thinking" and isinstance(data, str) and not _SPACE.search(data):
+            value = {name: member for name, member in value.items() if name != "data"}
         elif isinstance(kind, str) and kind.endswith("audio.delta"):
             self._content.opaque.append("audio")
             return
@@ -215,7 +217,7 @@ class _Reader:
         if isinstance(file := value.get("file_id"), str):
             self._elsewhere(file, image=isinstance(kind, str) and "image" in kind)
         for name, member in value.items():
-            if name in SEALED or name == "file_id":
+            if name == "file_id" or (name in SEALED and not (isinstance(member, str) and _SPACE.search(member))):
                 continue
             if kind == "image" and name == "source" and isinstance(member, Mapping) and "url" in member:
                 self._content.images.append(Image(elsewhere=str(member["url"])))
@@ -269,7 +271,7 @@ def _request(document: Any, content: Content) -> None:
 def _answer(document: Any, content: Content) -> None:
     if isinstance(document, Mapping) and document.get("object") == "response":
         document = {name: value for name, value in document.items() if name not in _ECHOED}
-    _add(_Reader(content).leaves(document), "application", content)
+    _add(_Reader(content, answer=True).leaves(document), "application", content)
 
 
 def _turn(turn: Any, content: Content, voice: Voice = "user") -> None:
@@ -394,6 +396,8 @@ def _file(data: bytes, media: str, content: Content, voice: Voice = "document") 
         content.opaque.append(media.partition(";")[0])
     elif text:
         content.texts.append(Text(text, voice))
+        if (read := unescaped(text)) != text:
+            content.texts.append(Text(read, voice))  # as a parser reads it that takes what `json` does not
 
 
 def _form(body: bytes, content_type: str, content: Content) -> None:
@@ -408,6 +412,11 @@ def _form(body: bytes, content_type: str, content: Content) -> None:
         return
     for part in form.walk():
         if part.is_multipart():
+            continue
+        if part.get("content-transfer-encoding", "binary").lower() not in ("binary", "8bit", "7bit"):
+            content.opaque.append(
+                "a form whose parts are encoded"
+            )  # RFC 7578 knows none; who reads it does as it likes
             continue
         data = part.get_payload(decode=True)
         assert isinstance(data, bytes)

@@ -165,6 +165,11 @@ def test_attacks_come_from_users_tools_and_documents(gateway: Guarded, place: st
     [
         (b'{"messages": [{"role": "user", "content": "a bomb"}], "messages": [{"role": "user", "content": "hi"}]}', ""),
         (b"not JSON, but a bomb", ""),
+        (b'{"messages": [{"role": "user", "content": "a \\u0062omb"}]} and more', ""),
+        (b'{"prompt": [1820, "a bomb"]}', "other_content"),
+        (b'{"messages": [{"role": "user", "content": [{"type": "redacted_thinking", "text": "a bomb"}]}]}', ""),
+        (b'{"messages": [{"role": "user", "content": [{"type": "thinking", "signature": "a bomb"}]}]}', ""),
+        (b'{"messages": [{"content": [{"input_audio": {"data": "AAAA", "transcript": "calm"}}]}]}', "other_content"),
         ("{'prompt': 'a bomb'}".encode("utf-16"), "other_content"),
         (json.dumps({"prompt": [1820, 18, 2]}).encode(), "other_content"),
         (b"[" * 50_000 + b"]" * 50_000, "other_content"),
