@@ -99,7 +99,7 @@ def _run(port: int, state: Path, stack: ExitStack) -> None:
         time.sleep(0.5)
         for name, child in children.items():
             if child.exit_code is not None:
-                raise ProcessFailed("\n".join([f"{name} ended with {child.exit_code}:", *child.lines[-20:]]))
+                raise ProcessFailed("\n".join([f"{name} ended with {child.exit_code}:", *child.last_lines]))
 
 
 def _lock(file: TextIO) -> None:
@@ -169,7 +169,7 @@ def _wait_until_it_answers(url: str, gateway: ChildProcess) -> None:
         except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
             reason = str(error)
             time.sleep(0.1)
-    raise ProcessFailed("\n".join([f"the gateway does not answer ({reason}):", *gateway.lines[-20:]]))
+    raise ProcessFailed("\n".join([f"the gateway does not answer ({reason}):", *gateway.last_lines]))
 
 
 def _calls(url: str) -> Calls:

@@ -64,6 +64,13 @@ class ChildProcess:
         """The exit code, None while it runs."""
         return self._popen.poll()
 
+    @property
+    def last_lines(self) -> list[str]:
+        """The newest lines; of a process that has ended, those it ended with."""
+        if self.exit_code is not None:
+            self._reader.join(timeout=5)
+        return self.lines[-20:]
+
     def wait_for_line(self, starts_with: str, timeout: float = 30.0) -> str:
         """The rest of the first line that starts so; raises ProcessFailed if the process ends or `timeout` passes."""
         deadline = time.monotonic() + timeout
