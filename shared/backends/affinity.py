@@ -26,7 +26,10 @@ class Affinity:
         return None
 
     def keep(self, ctx: Context, member: str) -> None:
-        """Answer the caller with the cookie of this member. A later call for the same request takes its place."""
+        """Answer the caller with the cookie of this member, unless the caller has it. A later call for the same request
+        takes its place."""
+        if self.member(ctx) == member and Affinity not in ctx.notes:
+            return
         first = Affinity not in ctx.notes
         secure = "; Secure" if ctx.request.original_url.scheme == "https" else ""
         ctx.notes[Affinity] = f"{self._cookie}={self._values[member]}; Path=/; HttpOnly; SameSite=Lax{secure}"

@@ -25,6 +25,8 @@ class Attempt(NamedTuple):
 class Attempts(list[Attempt]):
     """The attempts of a request in order, kept in `Context.notes`."""
 
+    __slots__ = ()
+
 
 def attempts_of(ctx: Context) -> Attempts:
     """The request's attempts so far, to be added to."""

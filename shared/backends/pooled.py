@@ -1,18 +1,16 @@
 """A pool made ready to be called: a member for each attempt, and the next one within the request when it fails."""
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
-import httpx
-
 from shared.backends.affinity import Affinity
-from shared.backends.attempts import SOURCE, Attempt, attempts_of, note
+from shared.backends.attempts import SOURCE, Attempt, Attempts, note
+from shared.backends.failover import Failover, Left
 from shared.backends.forward import forward
-from shared.backends.health import Health
-from shared.backends.model_name import model_of, renamed
+from shared.backends.health import Health, Model
+from shared.backends.model_name import Renamed, model_of, renamed
 from shared.backends.not_asked import NotAsked
 from shared.backends.pool import Member, Members
 from shared.backends.target import Target
@@ -21,12 +19,6 @@ from shared.config.backends import Pool, PoolService
 from shared.context import Context
 from shared.errors import BackendError, BackendUnavailable
 from shared.message import GatewayRequest, GatewayResponse
-
-log = logging.getLogger("gateway")
-
-# The platform ends a call that has said nothing for 230 s; no attempt is begun with less than a moment to go.
-LONGEST = 225.0
-LEAST = 0.05
 
 
 class Asked:
@@ -60,17 +52,13 @@ class Service:
         """Whether it may be asked for a model, by the caller's name."""
         return not self.declared.serves or model() in self.declared.serves
 
-    def name(self, model: Asked) -> Callable[[], str]:
+    def name(self, model: Asked) -> Model:
         """The name it knows a model by."""
         if not self.declared.models:
             return model
         asked = model()
         name = self.declared.models.get(asked, asked)
         return lambda: name
-
-
-Left = set[str | tuple[str, str]]
-"""Members a request is not to be sent to again; with a model's name only for that."""
 
 
 class Sending(NamedTuple):
@@ -86,48 +74,135 @@ class Pooled:
 
     def __init__(self, id: str, pool: Pool, services: Mapping[str, Service]) -> None:
         self.id = id
-        self.services = services
+        self._services = services
+        self._healths = {id: service.health for id, service in services.items()}
         self._pool = pool
+        self._plain = pool.selection == "priority"
         self._members = Members([Member(one.id, one.priority, one.weight) for one in pool.services])
-        self._left_for = frozenset(_statuses(pool)) if pool.failover else frozenset()
+        self._left_for = frozenset(_outcomes(pool)) if pool.failover else frozenset()
         ids = [service.id for service in pool.services]
         self._affinity = Affinity(pool.session_affinity.cookie, id, ids) if pool.session_affinity is not None else None
         # Only then does the model decide who is asked, or what for: a body is read for it, however large.
-        self.by_model = bool(pool.spill) or any(service.models or service.serves for service in pool.services)
+        self._by_model = bool(pool.spill) or any(service.models or service.serves for service in pool.services)
 
     def first(self, ctx: Context) -> Target:
         """Where the request would go: for policies that want a URL. The first member when none is available."""
-        service = self._choose(ctx, Asked(ctx.request), set(), ctx.services.monotonic())
-        return service.target if service is not None else next(iter(self.services.values())).target
+        chosen = self._available(ctx, Asked(ctx.request), None, ctx.services.monotonic())
+        service = chosen[0] if chosen is not None else next(iter(self._services.values()))
+        return service.target
 
     async def forward(self, ctx: Context, transport: Transport, sending: Sending) -> GatewayResponse:
         """The answer of a member, the last one that answered when all have failed, NotAsked when none is available.
         BackendError when none answered at all."""
-        if self.by_model and ctx.request.body is None and "json" in (ctx.request.headers.get("content-type") or ""):
+        if self._by_model and ctx.request.body is None and "json" in (ctx.request.headers.get("content-type") or ""):
             await ctx.request.read()
-        return await _Forwarding(self, ctx, transport, sending).run()
+        asked = Asked(ctx.request)
+        began = ctx.services.monotonic()
+        chosen = self._available(ctx, asked, None, began)
+        failover: Failover | None = None  # most requests need none
+        try:
+            while chosen is not None:
+                service, name = chosen
+                sent = ctx.services.monotonic()
+                timeout = sending.header_timeout if failover is None else failover.time_left()
+                named = renamed(ctx.request, name()) if self._by_model and name() != asked() else None
+                answer = await _attempt(ctx, transport, service, name, sending, timeout, named)
+                outcome = answer.reason if isinstance(answer, BackendError) else answer.status_code
+                goes_on = False
+                if outcome in self._left_for:
+                    failover = failover or Failover(ctx, began, sending.header_timeout)
+                    goes_on = failover.may_go_on(answer)
+                told = name() if self._by_model or ctx.trace_entries is not None else ""
+                took = ctx.services.monotonic() - sent
+                note(ctx, Attempt(service.declared.id, self.id, told, outcome, took, "failover" if goes_on else ""))
+                if self._affinity is not None and not goes_on and not isinstance(answer, BackendError):
+                    self._affinity.keep(ctx, service.declared.id)
+                if failover is None:
+                    return _passed_on(answer)
+                await failover.take(answer)
+                if not goes_on:
+                    break
+                # A used-up limit is one deployment's, any other trouble the whole backend's.
+                used_up = self._by_model and outcome == 429
+                failover.left.add((service.declared.id, name()) if used_up else service.declared.id)
+                chosen = self._available(ctx, asked, failover.left, ctx.services.monotonic())
+            return self._not_asked(ctx, asked) if failover is None else failover.end()
+        finally:
+            if failover is not None:
+                await failover.aclose()
 
-    def available(self, ctx: Context, asked: Asked, left: Left) -> tuple[Service, Asked] | None:
-        """The member to ask next, and the model to ask it for by the caller's name; None when there is none."""
-        now = ctx.services.monotonic()
-        for model in self._models(asked):
+    def _available(self, ctx: Context, asked: Asked, left: Left | None, now: float) -> tuple[Service, Model] | None:
+        """The member to ask next, and its name for the model to ask for; None when there is none."""
+        service = self._choose(ctx, asked, left, now)
+        if service is not None:
+            return service, service.name(asked) if self._by_model else asked
+        if not self._pool.spill:
+            return None
+        for model in self._instead_of(asked):
             service = self._choose(ctx, model, left, now)
             if service is not None:
-                return service, model
+                return service, service.name(model)
         return None
 
-    def leaves(self, outcome: int | str) -> bool:
-        """Whether an answer's status, or the reason why there is none, makes it go on to the next member."""
-        return outcome in self._left_for
+    def _choose(self, ctx: Context, model: Asked, left: Left | None, now: float) -> Service | None:
+        healths = self._healths
+        if self._by_model:
+            available = self._available_for(model, left or set(), now)
+        elif left is None:
 
-    def inactive(self, ctx: Context, asked: Asked) -> NotAsked:
+            def available(member: Member) -> bool:
+                return healths[member.id].ready(model, now)
+
+        else:
+
+            def available(member: Member) -> bool:
+                return member.id not in left and healths[member.id].ready(model, now)
+
+        if self._affinity is not None and (kept := self._affinity.member(ctx)) is not None and available(Member(kept)):
+            return self._services[kept]
+        before: Attempts | None = ctx.notes.get(Attempts)
+        # A retry policy asks again: another member first.
+        avoid = () if before is None else [attempt.backend for attempt in before if attempt.pool == self.id]
+        member = self._members.choose(available, avoid=avoid, cost=None if self._plain else self._cost(now))
+        return self._services[member.id] if member is not None else None
+
+    def _available_for(self, model: Asked, left: Left, now: float) -> Callable[[Member], bool]:
+        """Whether a member may be asked for a model, where the model decides."""
+
+        def available(member: Member) -> bool:
+            service = self._services[member.id]
+            name = service.name(model)
+            return (
+                member.id not in left
+                and (member.id, name()) not in left
+                and service.serves(model)
+                and service.health.ready(name, now)
+            )
+
+        return available
+
+    def _cost(self, now: float) -> Callable[[Member], float]:
+        """What makes one member dearer than another, where that decides."""
+        healths = self._healths
+        if self._pool.selection == "least-outstanding":
+            return lambda member: healths[member.id].in_flight / (member.weight or 1)
+        return lambda member: _patience(healths[member.id], now)
+
+    def _instead_of(self, asked: Asked) -> Iterator[Asked]:
+        """The models that may take the place of the one asked for."""
+        following = self._pool.spill.get(asked())
+        while following is not None:
+            yield asked.instead(following)
+            following = self._pool.spill.get(following)
+
+    def _not_asked(self, ctx: Context, asked: Asked) -> NotAsked:
         """The answer when no member is available: when to come back is when the first of them is. BackendError when
         no member serves the model at all."""
         now = ctx.services.monotonic()
         waits = [
             service.health.ready_at(service.name(model), now) - now
-            for model in self._models(asked)
-            for service in self.services.values()
+            for model in (asked, *self._instead_of(asked))
+            for service in self._services.values()
             if service.serves(model)
         ]
         if not waits:
@@ -139,180 +214,44 @@ class Pooled:
                 detail=f"no member of pool {self.id} serves {asked()!r:.100}",
             )
         retry_after = max(1, ceil(min(waits)))
-        return NotAsked(
-            BackendUnavailable(f"Backend pool '{self.id}'", "PoolIsInactive", self._pool.failure_response, retry_after)
+        error = BackendUnavailable(
+            f"Backend pool '{self.id}'", "PoolIsInactive", self._pool.failure_response, retry_after
         )
-
-    def keep_session(self, ctx: Context, member: str) -> None:
-        """Keep the caller on the member that answered, if the pool does so and its cookie does not say so yet."""
-        if self._affinity is not None and self._affinity.member(ctx) != member:
-            self._affinity.keep(ctx, member)
-
-    def _models(self, asked: Asked) -> Iterator[Asked]:
-        """The model asked for, and those that may take its place."""
-        yield asked
-        if self._pool.spill:
-            name = asked()
-            while (following := self._pool.spill.get(name)) is not None:
-                yield asked.instead(following)
-                name = following
-
-    def _choose(self, ctx: Context, model: Asked, left: Left, now: float) -> Service | None:
-        services, by_model = self.services, self.by_model
-
-        def available(member: Member) -> bool:
-            service = services[member.id]
-            if not by_model:
-                return member.id not in left and service.health.ready(model, now)
-            name = service.name(model)
-            return (
-                member.id not in left
-                and (member.id, name()) not in left
-                and service.serves(model)
-                and service.health.ready(name, now)
-            )
-
-        if self._affinity is not None and (kept := self._affinity.member(ctx)) is not None and available(Member(kept)):
-            return services[kept]
-        attempts = attempts_of(ctx)
-        # A retry policy asks again: another member first.
-        avoid = [attempt.backend for attempt in attempts if attempt.pool == self.id] if attempts else ()
-        member = self._members.choose(available, avoid=avoid, cost=self._cost(now))
-        return services[member.id] if member is not None else None
-
-    def _cost(self, now: float) -> Callable[[Member], float] | None:
-        """What makes one member dearer than another."""
-        services = self.services
-        match self._pool.selection:
-            case "priority":
-                return None
-            case "least-outstanding":
-                return lambda member: services[member.id].health.in_flight / (member.weight or 1)
-            case "lowest-latency":
-                return lambda member: _patience(services[member.id].health, now)
+        ctx.trace({"pool": self.id, "not asked": error.status_reason}, SOURCE)
+        return NotAsked(error)
 
 
-class _Forwarding:
-    """The attempts of one forward-request at a pool."""
+async def _attempt(
+    ctx: Context,
+    transport: Transport,
+    service: Service,
+    name: Model,
+    sending: Sending,
+    header_timeout: float | None,
+    named: Renamed | None,
+) -> GatewayResponse | BackendError:
+    """One call to a member: its answer, or why there is none."""
+    flight = service.health.begin(name, ctx.services.monotonic())
+    assert flight is not None  # nothing has run since it was found ready
+    try:
+        return await forward(
+            ctx,
+            service.target,
+            transport,
+            header_timeout=header_timeout,
+            continue_timeout=sending.continue_timeout,
+            follow_redirects=sending.follow_redirects,
+            named=named,
+            flight=flight,
+        )
+    except BackendError as error:
+        return error
 
-    __slots__ = (
-        "_pool",
-        "_ctx",
-        "_transport",
-        "_sending",
-        "_asked",
-        "_deadline",
-        "_header_timeout",
-        "_left",
-        "_kept",
-        "_failure",
-    )
 
-    def __init__(self, pool: Pooled, ctx: Context, transport: Transport, sending: Sending) -> None:
-        self._pool = pool
-        self._ctx = ctx
-        self._transport = transport
-        self._sending = sending
-        self._asked = Asked(ctx.request)
-        deadline = ctx.started + LONGEST
-        if sending.header_timeout is not None:
-            deadline = min(deadline, ctx.services.monotonic() + sending.header_timeout)
-        # The first attempt has what forward-request gives it, also late in a retry; failover goes by what is left.
-        self._deadline = deadline
-        self._header_timeout = sending.header_timeout
-        self._left: Left = set()
-        self._kept: GatewayResponse | None = None
-        self._failure: BackendError | None = None
-
-    async def run(self) -> GatewayResponse:
-        try:
-            while True:
-                chosen = self._pool.available(self._ctx, self._asked, self._left)
-                if chosen is None:
-                    return self._end()
-                response = await self._attempt(*chosen)
-                if response is not None:
-                    return response
-        except BaseException:
-            if self._kept is not None:
-                await self._kept.aclose()
-            raise
-
-    def _end(self) -> GatewayResponse:
-        """Nobody is left to ask: the last real answer, else the last failure, else that nobody was asked."""
-        if self._kept is not None:
-            kept, self._kept = self._kept, None
-            return kept
-        if self._failure is not None:
-            raise self._failure
-        response = self._pool.inactive(self._ctx, self._asked)
-        self._ctx.trace({"pool": self._pool.id, "not asked": response.status_reason}, SOURCE)
-        return response
-
-    async def _attempt(self, service: Service, model: Asked) -> GatewayResponse | None:
-        """The answer to pass on, or None when another member is to be asked."""
-        ctx, sending = self._ctx, self._sending
-        began = ctx.services.monotonic()
-        name = service.name(model)
-        flight = service.health.begin(name, began)
-        assert flight is not None  # nothing has run since it was found ready
-        outcome: int | str
-        response: GatewayResponse | None = None
-        before = ctx.backend
-        try:
-            response = await forward(
-                ctx,
-                service.target,
-                self._transport,
-                header_timeout=self._header_timeout,
-                continue_timeout=sending.continue_timeout,
-                follow_redirects=sending.follow_redirects,
-                named=renamed(ctx.request, name()) if self._pool.by_model and name() != self._asked() else None,
-                flight=flight,
-            )
-            outcome = response.status_code
-        except BackendError as failure:
-            outcome, self._failure = failure.reason, failure
-        id = service.declared.id
-        left = self._why_leave(outcome)
-        told = name() if self._pool.by_model or ctx.tracing else ""
-        note(ctx, Attempt(id, self._pool.id, told, outcome, ctx.services.monotonic() - began, left))
-        if response is not None and self._kept is not None:
-            await self._kept.aclose()
-            self._kept = None
-        if left:
-            # A used-up limit is one deployment's, any other trouble the whole backend's.
-            self._left.add((id, name()) if outcome == 429 and self._pool.by_model else id)
-            self._header_timeout = max(LEAST, self._deadline - ctx.services.monotonic())
-            self._kept = response if response is not None else self._kept
-            if response is None and self._kept is not None:
-                ctx.backend = before  # the one whose answer is kept
-            return None
-        if response is None:
-            if self._kept is None:
-                assert self._failure is not None
-                raise self._failure
-            ctx.backend = before
-            return self._end()
-        self._pool.keep_session(ctx, id)
-        return response
-
-    def _why_leave(self, outcome: int | str) -> str:
-        """Why the next member is to be asked, or "" when this outcome is the request's."""
-        ctx = self._ctx
-        if not self._pool.leaves(outcome):
-            return ""
-        failure = self._failure
-        if isinstance(outcome, str) and failure is not None and isinstance(failure.__cause__, httpx.LocalProtocolError):
-            return ""
-        if not ctx.request.replayable and ctx.request.sent:
-            ctx.trace("no failover: the request body was a stream and has been sent", SOURCE, "error")
-            log.warning("request %s: no failover, its body was a stream and has been sent", ctx.request_id)
-            return ""
-        if self._deadline - ctx.services.monotonic() < LEAST:
-            ctx.trace("no failover: there is no time left", SOURCE, "error")
-            return ""
-        return "failover"
+def _passed_on(answer: GatewayResponse | BackendError) -> GatewayResponse:
+    if isinstance(answer, BackendError):
+        raise answer
+    return answer
 
 
 def _patience(health: Health, now: float) -> float:
@@ -321,7 +260,7 @@ def _patience(health: Health, now: float) -> float:
     return (health.first_token(now) or 0.0) * (health.in_flight + 1)
 
 
-def _statuses(pool: Pool) -> set[int | str]:
+def _outcomes(pool: Pool) -> set[int | str]:
     """What makes a pool go on: statuses, and LastError's reasons."""
     found: set[int | str] = set()
     for condition in pool.failover_on:
