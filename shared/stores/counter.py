@@ -67,9 +67,10 @@ class Counter:
         self._buckets = Buckets(window.seconds if window else _QUOTA_ONLY_SECONDS)
         self._bucket_seconds = self._buckets.seconds
         self._guard = min(0.05, self._bucket_seconds / 5)
+        # Limits of one key that differ in their numbers share an entity: none may take another's writes for its own.
+        writer = f"{instance.writer}{next(instance.numbers):x}"
         self._shards = [
-            Shard(instance.entities, key, limit, index, instance.writer, instance.chance)
-            for index in range(limit.shards)
+            Shard(instance.entities, key, limit, index, writer, instance.chance) for index in range(limit.shards)
         ]
         self._home = instance.chance.randrange(limit.shards)
         self._leases = LeaseBook()

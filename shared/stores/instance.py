@@ -1,8 +1,9 @@
 """What all counters of one gateway instance share."""
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Generic, TypeVar
 
 from shared.stores.breaker import Breaker
@@ -25,3 +26,5 @@ class Instance(Generic[C]):
     outage: Breaker
     dirty: set[C] = field(default_factory=set)
     """Counters that hold something storage does not know of."""
+    numbers: Iterator[int] = field(default_factory=count)
+    """One for each counter made."""
