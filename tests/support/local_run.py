@@ -95,6 +95,7 @@ def _run(port: int, state: Path, stack: ExitStack) -> None:
     url = f"http://127.0.0.1:{gateway_port}"
     _wait_until_it_answers(url, gateway)
     print(examples(_calls(url)), flush=True)
+    print(_administration(storage.connection_string), flush=True)
     while True:
         time.sleep(0.5)
         for name, child in children.items():
@@ -212,6 +213,15 @@ def examples(calls: Calls) -> str:
             parts.append(_curl(chat, calls.key, body % (calls.model, ', "stream": true'), "-N "))
         parts.append(_sdk("OpenAI", f'OpenAI(base_url="{base}", api_key="{calls.key}")', calls.model))
     return "\n\n".join(parts) + "\n"
+
+
+def _administration(connection_string: str) -> str:
+    """Commands that work on the state of this gateway, from another terminal."""
+    return (
+        "Its subscriptions, limits and backends, from another terminal:\n\n"
+        f"export GATEWAY_TABLES_CONNECTION_STRING='{connection_string}'\n"
+        ".venv/bin/python -m shared subscriptions create team-a --scope product:unlimited\n"
+    )
 
 
 def _curl(url: str, key: str, body: str, options: str = "") -> str:
