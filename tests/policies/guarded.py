@@ -20,6 +20,9 @@ BY_IDENTITY = "{ managed_identity: { resource: https://cognitiveservices.azure.c
 CONFIG = """
 backends:
   safety: { url: "@safety@", credentials: @credentials@ }
+  embeddings:
+    url: "@backend@/openai/deployments/embeddings/embeddings"
+    credentials: { header: { api-key: key }, query: { api-version: "2024-10-21" } }
   root: { url: "@backend@" }
   v1: { url: "@backend@/v1" }
 apis:

@@ -400,6 +400,21 @@ def test_an_answer_from_elsewhere_waits_for_the_verdict() -> None:
         assert (gateway.chat(HARM).status_code, gateway.chat("Hi").status_code) == (403, 200)
 
 
+def test_a_hit_of_the_semantic_cache_waits_for_the_verdict() -> None:
+    check = policy('remember-clean="0"', inside="<blocklists><id>fruit</id></blocklists>")
+    lookup = (
+        '<llm-semantic-cache-lookup score-threshold="0.05" embeddings-backend-id="embeddings" '
+        'embeddings-backend-auth="system-assigned" />'
+    )
+    with guarded(document(check + lookup, '<llm-semantic-cache-store duration="60" />')) as gateway:
+        said = "Tell me about pears."
+        first, second = gateway.chat(said), gateway.chat(said)
+        assert (first.status_code, second.headers["x-semantic-cache"]) == (200, "exact")
+        gateway.safety.blocklists["fruit"]["2"] = "pears"
+        gateway.safety.delay = 0.2
+        assert gateway.chat(said).status_code == 403
+
+
 def test_several_policies_all_hold() -> None:
     hate = policy(inside='<categories><category name="Hate" threshold="4" /></categories>')
     violence = policy(inside='<categories><category name="Violence" threshold="4" /></categories>')
