@@ -55,7 +55,7 @@ def test_printed_calls_work_and_nothing_stays(tmp_path: Path, core_tools: bool) 
         port = taken.getsockname()[1]
         command = [sys.executable, "-m", "tests.support.local_run", "--port", str(port), "--state", str(tmp_path / "s")]
         with ChildProcess(command, env=env) as process:
-            process.wait_for_line("print(answer", timeout=60)
+            create = process.wait_for_line(".venv/bin/python", timeout=60)
             printed = "\n".join(process.lines)
             assert f"port {port} is taken: the gateway uses" in printed
             assert ("Functions host, so to speak" in printed) is core_tools
@@ -66,9 +66,22 @@ def test_printed_calls_work_and_nothing_stays(tmp_path: Path, core_tools: bool) 
             refused = called(unsafe)["error"]
             assert refused["code"] == "content_filter"
             assert refused["innererror"]["content_filter_result"]["violence"]["filtered"]
-            (tmp_path / "snippet.py").write_text(printed[printed.index("from openai") :])
+            (tmp_path / "snippet.py").write_text(
+                printed[printed.index("from openai") : printed.index("Its subscriptions")]
+            )
             answers = subprocess.run([sys.executable, tmp_path / "snippet.py"], capture_output=True, text=True)
             assert answers.stdout.count("You said: Hello") == 2, answers.stderr
+
+            storage = re.findall(r"^export (\S+)='(.*)'$", printed, re.MULTILINE)
+            created = subprocess.check_output(
+                f"{sys.executable} {create} --json",
+                shell=True,
+                text=True,
+                env={**os.environ, **dict(storage)},
+                cwd=Path(__file__).parents[1],
+            )
+            key = json.loads(created)["primary_key"]
+            assert called(plain.replace(re.findall(r"api-key: (\w+)", plain)[0], key))["choices"]
 
             children = descendants(process.pid)
             assert len(children) >= 3
