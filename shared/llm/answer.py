@@ -4,10 +4,11 @@ Passing bytes on is what every request pays for, so the readers look only for us
 is parsed when somebody asks.
 """
 
-import json
 import zlib
 from collections.abc import Callable
 from typing import Any
+
+import orjson
 
 from shared.llm.json_members import Members
 from shared.llm.schemas.schema import Schema
@@ -180,7 +181,7 @@ def _parsed(data: bytes) -> Any:
     if not data:
         return None
     try:
-        return json.loads(str(data, "utf-8"))
+        return orjson.loads(data)
     except ValueError:
         return None
 
