@@ -20,9 +20,10 @@ from shared.policies.nodes import Element
 from shared.policies.policy import Policy, Section
 from shared.policies.run import Shortcut
 from shared.policies.semantic_miss import Coalesced, SemanticMiss, namespace_of
-from shared.policies.semantic_sample import sample
+from shared.policies.semantic_sample import NAMESPACE, sample
 from shared.stores.semantic_cache.cache import Found, SemanticCache
 from shared.stores.semantic_cache.entry import Vector
+from shared.telemetry.metrics import Metrics
 
 STATUS, SIMILARITY = "x-semantic-cache", "x-semantic-cache-similarity"
 DOUBTFUL = 0.1
@@ -52,7 +53,7 @@ class LlmSemanticCacheLookup(Policy):
     x-semantic-cache-similarity and Age, misses x-semantic-cache: miss; `usage` in a hit has `served_from_cache`. Token
     limits are charged for hits only with their own `count-cached-answers`. An embeddings backend with a key is shown
     that key, any other the gateway's identity (APIM knows the latter only). If storage or embeddings fail the model is
-    asked.
+    asked. The metric Lookups counts results: exact, semantic, miss, unavailable.
 
     Attributes of our own: `embeddings-model` (where the URL names no deployment; text-embedding-3-small),
     `embeddings-dimensions` (the model's), `embeddings-timeout-ms` (1000), `guards` (true), `coalesce` (false; true:
@@ -129,6 +130,7 @@ class LlmSemanticCacheLookup(Policy):
                 hit = await self._hit(ctx, miss, await self._cache(ctx).exact(namespace, prompt.digest))
             if hit is not None:
                 return hit
+        _count(ctx, "miss" if miss.reachable and self._cache(ctx).available else "unavailable")
         ctx.trace({"hit": False, "partition": namespace.partition}, self.element)
         ctx.notes[SemanticMiss] = miss
         ctx.on_reply(_tell_miss)
@@ -154,6 +156,7 @@ class LlmSemanticCacheLookup(Policy):
         try:
             return await miss.vector()
         except EmbeddingsUnavailable as reason:
+            miss.reachable = False
             ctx.trace({"message": f"no embedding: {reason}"}, self.element, "error")
             return None
 
@@ -174,6 +177,7 @@ class LlmSemanticCacheLookup(Policy):
         response.headers.set("age", str(int(found.age)))
         told = {"hit": True, "tier": found.how, "similarity": found.similarity, "partition": miss.namespace.partition}
         ctx.trace(told, self.element)
+        _count(ctx, found.how)
         return Shortcut(self.element.replace("lookup", "store"), response)
 
     async def _wait_for_another(self, ctx: Context, miss: SemanticMiss) -> bool:
@@ -249,6 +253,11 @@ def _response(call: LlmCall, answer: CachedAnswer) -> GatewayResponse | None:
     if body is None:
         return None
     return GatewayResponse(answer.status, Headers([(b"content-type", content_type)]), body)
+
+
+def _count(ctx: Context, result: str) -> None:
+    metrics = ctx.services.get(Metrics)  # type: ignore[type-abstract]
+    metrics.emit(NAMESPACE, "Lookups", 1, {"API": ctx.api.id if ctx.api is not None else "", "Result": result})
 
 
 async def _tell_miss(ctx: Context) -> None:

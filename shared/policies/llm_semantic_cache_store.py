@@ -47,7 +47,7 @@ class LlmSemanticCacheStore(Policy):
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """See to it that the answer is kept when it is out."""
         miss, response = ctx.notes.get(SemanticMiss), ctx.response
-        if miss is None or response is None:
+        if miss is None or response is None or miss.storing:
             return None
         if response.status_code != 200 and not await self.cache_response(ctx):
             return None

@@ -21,7 +21,8 @@ _KEYS_IN_QUERY = {"subscription-key", "api-key"}
 
 @dataclass(slots=True)
 class SemanticMiss:
-    """`leads` is what others wait for who have asked the same; `storing` tells that an answer is being kept."""
+    """`leads` is what others wait for who have asked the same; `storing` tells that an answer is being kept,
+    `reachable` that embeddings were to be had."""
 
     namespace: Namespace
     prompt: CacheablePrompt
@@ -32,6 +33,7 @@ class SemanticMiss:
     embeddings: Embeddings
     leads: "asyncio.Future[bool] | None" = None
     storing: bool = False
+    reachable: bool = True
     _vector: Vector | None = field(default=None)
 
     async def vector(self) -> Vector:

@@ -320,9 +320,8 @@ def test_without_embeddings_the_model_is_asked_and_only_words_are_found() -> Non
             answer = gateway.chat(f"{QUESTION} {number}")
             times.append(time.monotonic() - began)
             assert (answer.status_code, status(answer)) == (200, "miss")
-        assert max(times) < 0.3 + 0.25, times
-        assert sum(seconds > 0.25 for seconds in times) == 1, times
-        gateway.kept(2)
+        assert times[0] >= 0.3 and sum(seconds >= 0.3 for seconds in times) <= 2, times
+        gateway.kept(9)
         assert status(gateway.chat(f"{QUESTION} 7")) == "exact"
         assert status(gateway.chat(NOT_ALIKE)) == "exact"
 
@@ -350,8 +349,7 @@ def test_storage_that_stops_changes_no_answer(backend: Backend) -> None:
             assert (answer.status_code, status(answer)) == (200, "miss")
             assert status(gateway.chat(QUESTION)) == "exact"
         storage.resume()
-        assert max(times) < 0.25 + 0.25, times
-        assert sum(seconds > 0.2 for seconds in times) <= 1, times
+        assert times[0] >= 0.25 and sum(seconds >= 0.25 for seconds in times) <= 2, times
 
 
 def test_instances_share_what_they_keep() -> None:
@@ -398,6 +396,7 @@ def test_samples_tell_how_often_hits_are_false() -> None:
         gateway.kept()
         metrics: Any = gateway.gateway.app.services.get(Metrics)  # type: ignore[type-abstract]
         totals: dict[str, tuple[int, float]] = {}
+        results: dict[str, int] = {}
 
         def sampled(count: int) -> None:
             deadline = time.monotonic() + 5
@@ -405,6 +404,9 @@ def test_samples_tell_how_often_hits_are_false() -> None:
                 assert time.monotonic() < deadline
                 for (namespace, name, dimensions), total in metrics.take().items():
                     assert namespace == "Semantic cache"
+                    if name == "Lookups":
+                        results[dict(dimensions)["Result"]] = results.get(dict(dimensions)["Result"], 0) + total.count
+                        continue
                     assert dict(dimensions) == {"API": "llm", "Threshold": "0.1"}
                     known = totals.get(name, (0, 0.0))
                     totals[name] = (known[0] + total.count, known[1] + total.sum)
@@ -421,4 +423,5 @@ def test_samples_tell_how_often_hits_are_false() -> None:
         sampled(3)
         assert totals["Sampled hits"] == (2, 2.0) and totals["Failed samples"][0] == 1
         assert totals["False hits"] == (2, 1.0)
+        assert results == {"miss": 1, "semantic": 3}
         assert status(gateway.chat(QUESTION)) == "exact"

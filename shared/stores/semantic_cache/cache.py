@@ -33,6 +33,8 @@ FIRST_WAIT = 0.05
 """Seconds the first request of a namespace waits for it to be read; then it is a miss while reading goes on."""
 # Larger payloads are compressed and expanded on a thread.
 LARGE = 262_144
+# What a namespace takes beside its entries, so that any number of empty ones is bounded as well.
+NAMESPACE_BYTES = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class _Held:
     namespace: Namespace
     shelf: Shelf
     newest: int = 0
+    size: int = 0
     polled: float = float("-inf")
     read_at: float = float("-inf")
     reading: "asyncio.Task[None] | None" = None
@@ -97,6 +100,7 @@ class SemanticCache:
         self._breaker = Breaker(chance)
         self._prompt = True  # storage answers as fast as a first request cares to wait
         self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._size = 0
         self._payloads = MemoryCache(monotonic, entries=20_000, size=most_bytes // 4)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -140,7 +144,7 @@ class SemanticCache:
         held = await self._hold(namespace)
         held.shelf.add(told, now)
         self._payloads.keep(entry.id, payload, seconds)
-        self._bound()
+        self._bound(held)
         known()
 
         async def write() -> bool:
@@ -154,6 +158,7 @@ class SemanticCache:
     def forget(self) -> None:
         """Forget all that is in memory; the log has it still."""
         self._held.clear()
+        self._size = 0
         self._payloads = MemoryCache(self._monotonic, entries=20_000, size=self._most_bytes // 4)
 
     async def purge(self) -> int:
@@ -172,9 +177,14 @@ class SemanticCache:
             task.cancel()
 
     @property
+    def available(self) -> bool:
+        """Whether storage answers, as far as is known."""
+        return not self._breaker.tripped
+
+    @property
     def nbytes(self) -> int:
         """Memory in use, about."""
-        return sum(held.shelf.nbytes for held in self._held.values()) + self._payloads.size
+        return self._size + self._payloads.size
 
     # what is in memory
 
@@ -182,6 +192,7 @@ class SemanticCache:
         held = self._held.get(namespace.partition)
         if held is None or held.namespace.check != namespace.check:
             held = self._held[namespace.partition] = _Held(namespace, Shelf(self._most_entries))
+            self._bound(held)
         self._held.move_to_end(namespace.partition)
         if held.reading is None and self._monotonic() - held.read_at >= RESYNC:
             first = held.read_at == float("-inf")
@@ -209,9 +220,9 @@ class SemanticCache:
             if await self._try(read, deadline=None):
                 held.shelf = shelf
                 held.read_at = held.polled = began
-            self._bound()
         finally:
             held.reading = None
+            self._bound(held)
 
     async def _refresh(self, held: _Held) -> bool:
         """Read what is new, unless that was done just now; requests that come meanwhile wait for the same poll."""
@@ -232,6 +243,7 @@ class SemanticCache:
             await self._try(read, deadline=self._deadline)
         finally:
             held.polling = None
+            self._bound(held)
 
     async def _pages(self, namespace: Namespace, since: int, *, patient: bool = False) -> AsyncIterator[list[Told]]:
         async for page in self.log.newest(namespace, since, patient=patient):
@@ -277,10 +289,15 @@ class SemanticCache:
         self._payloads.keep(entry.id, payload, entry.expires - self._clock())
         return payload
 
-    def _bound(self) -> None:
-        """Let go of the namespaces that have not been asked for longest."""
+    def _bound(self, held: _Held) -> None:
+        """Take note of a namespace's size, and let go of those that have not been asked for longest."""
+        if self._held.get(held.namespace.partition) is held:
+            size = held.shelf.nbytes + NAMESPACE_BYTES
+            self._size += size - held.size
+            held.size = size
         while len(self._held) > 1 and self.nbytes > self._most_bytes:
-            self._held.popitem(last=False)
+            _, left = self._held.popitem(last=False)
+            self._size -= left.size
 
     # storage
 

@@ -1,5 +1,6 @@
 """The log as rows of a table: one transaction for an answer, one range query for what is new."""
 
+import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from shared.stores.protocols import Conflict, Entities, Entity, Operation, Stored
@@ -15,14 +16,15 @@ PIECES = 12
 # the event loop.
 AT_ONCE = 700_000
 _LAST = 10**15 - 1
-_COLUMNS = ("v", "x", "h", "g", "z", "s", "n", "c")
+# created, expires, scope, rows, size, the namespace's check, length of the prompt's digest; digest and vector follow
+_HEAD = struct.Struct("<qdqHI16sB")
 
 
 class TableLog:
-    """Partition: the namespace. Rows: `L|<time, counted down>-<id>` has vector `v`, expiry `x`, digest of the prompt
-    `h`, scope `g`, payload rows `z` and size `s`, time `c`, the namespace's check `n` and the API's label `a`;
-    `P|<id>|<nnn>` has the payload in c00..c11, `x`, `n` and `a`. Counting down puts the newest first, so that reading
-    can stop when enough has come. On Cosmos DB, which does not sort, any entries are read where there are too many.
+    """Partition: the namespace. Rows: `L|<time, counted down>-<id>` has the entry with its vector, packed in `e`,
+    expiry `x` and the API's label `a`; `P|<id>|<nnn>` has the payload in c00..c11, `x`, `a` and the namespace's check
+    `n`. Packed because reading costs by the property. Counting down puts the newest first, so that reading can stop
+    when enough has come; on Cosmos DB, which does not sort, any entries are read where there are too many.
     """
 
     def __init__(self, entities: Entities, patient: Entities | None = None) -> None:
@@ -32,12 +34,7 @@ class TableLog:
 
     async def append(self, namespace: Namespace, entry: Entry, vector: bytes, payload: bytes) -> None:
         """One transaction; a payload too large for it is written before the row that tells of it."""
-        common: Entity = {
-            "PartitionKey": namespace.partition,
-            "x": entry.expires,
-            "n": namespace.check,
-            "a": namespace.api,
-        }
+        common = {**_common(namespace, entry), "n": namespace.check}
         rows: list[Entity] = [
             {**common, "RowKey": f"P|{entry.id}|{number:03d}", **_pieces(payload[at : at + PIECE * PIECES])}
             for number, at in enumerate(range(0, max(len(payload), 1), PIECE * PIECES))
@@ -52,27 +49,23 @@ class TableLog:
 
     def row(self, namespace: Namespace, entry: Entry, vector: bytes) -> Entity:
         """The row that tells of an entry."""
-        return {
-            **_common(namespace, entry),
-            "RowKey": f"L|{_LAST - entry.created:015d}-{entry.id}",
-            "v": vector,
-            "h": entry.prompt,
-            "g": f"{entry.scope:016x}",
-            "z": entry.rows,
-            "s": entry.size,
-            "c": entry.created,
-        }
+        prompt = entry.prompt.encode()
+        check = bytes.fromhex(namespace.check)
+        numbers = (entry.created, entry.expires, entry.scope, entry.rows, entry.size)
+        packed = _HEAD.pack(*numbers, check, len(prompt)) + prompt + vector
+        return {**_common(namespace, entry), "RowKey": f"L|{_LAST - entry.created:015d}-{entry.id}", "e": packed}
 
     async def newest(self, namespace: Namespace, since: int, *, patient: bool = False) -> AsyncIterator[list[Told]]:
         """One query for each page of up to 1,000 entries."""
         entities = self._patient if patient else self._entities
         before = f"L|{_LAST - since:015d}~"  # behind the ids of that millisecond
+        check = bytes.fromhex(namespace.check)
         continuation = None
         while True:
             page = await entities.query(
-                namespace.partition, row_from="L|", row_before=before, select=_COLUMNS, continuation=continuation
+                namespace.partition, row_from="L|", row_before=before, select=("e",), continuation=continuation
             )
-            yield [_told(stored.entity) for stored in page.rows if stored.entity.get("n") == namespace.check]
+            yield [told for stored in page.rows if (told := _told(stored.entity, check)) is not None]
             continuation = page.continuation
             if continuation is None:
                 return
@@ -113,13 +106,13 @@ class TableLog:
     async def entries(self, partition: str | None = None) -> AsyncIterator[tuple[str, str, Entry]]:
         """(partition, API, entry) of everything there is, for people to look at."""
         continuation = None
-        columns = ("x", "h", "g", "z", "s", "c", "a")
         while True:
             page = await self._patient.query(
-                partition, row_from="L|", row_before="L}", select=columns, continuation=continuation
+                partition, row_from="L|", row_before="L}", select=("e", "a"), continuation=continuation
             )
             for stored in page.rows:
-                yield str(stored.entity["PartitionKey"]), str(stored.entity.get("a", "")), _told(stored.entity)[0]
+                if (told := _told(stored.entity)) is not None:
+                    yield str(stored.entity["PartitionKey"]), str(stored.entity.get("a", "")), told[0]
             continuation = page.continuation
             if continuation is None:
                 return
@@ -145,21 +138,21 @@ class TableLog:
 
 
 def _common(namespace: Namespace, entry: Entry) -> Entity:
-    return {"PartitionKey": namespace.partition, "x": entry.expires, "n": namespace.check, "a": namespace.api}
+    return {"PartitionKey": namespace.partition, "x": entry.expires, "a": namespace.api}
 
 
-def _told(entity: Entity) -> Told:
-    vector = entity.get("v")
-    entry = Entry(
-        id=str(entity["RowKey"]).rpartition("-")[2],
-        created=int(_float(entity.get("c"))),
-        expires=_float(entity.get("x")),
-        prompt=str(entity.get("h", "")),
-        scope=int(str(entity.get("g", "0")), 16),
-        rows=int(_float(entity.get("z"))),
-        size=int(_float(entity.get("s"))),
-    )
-    return entry, vector if isinstance(vector, bytes) else b""
+def _told(entity: Entity, check: bytes | None = None) -> Told | None:
+    """What a row tells; None when it is not of the namespace with this check, or nothing this version wrote."""
+    packed = entity.get("e")
+    if not isinstance(packed, bytes) or len(packed) < _HEAD.size:
+        return None
+    created, expires, scope, rows, size, found, length = _HEAD.unpack_from(packed)
+    if check is not None and found != check:
+        return None
+    end = _HEAD.size + length
+    id = str(entity["RowKey"]).rpartition("-")[2]
+    prompt = packed[_HEAD.size : end].decode("ascii", "replace")
+    return Entry(id, created, expires, prompt, scope, rows, size), packed[end:]
 
 
 def _pieces(payload: bytes) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shared.stores.memory import MemoryEntities
-from shared.stores.semantic_cache.cache import DEADLINE, RESYNC, SemanticCache
+from shared.stores.semantic_cache.cache import DEADLINE, NAMESPACE_BYTES, RESYNC, SemanticCache
 from shared.stores.semantic_cache.log import MemoryLog
 from shared.stores.semantic_cache.namespace import Namespace
 from shared.stores.semantic_cache.table_log import TableLog
@@ -153,10 +153,14 @@ async def test_entries_and_memory_are_bounded() -> None:
         found = await cache.nearest(A, vector(number), 0, 0.99)
         assert found is not None and await cache.exact(A, f"p{number}") is not None
     assert await cache.nearest(A, vector(3), 0, 0.99) is None
-    for number in range(30):
+    for number in range(60):
         await cache.keep(tenant(str(number)), "p", 0, vector(1), b"x" * 10_000, 600)
         assert cache.nbytes <= 200_000
-    assert A.partition not in cache._held and 1 < len(cache._held) < 30
+    assert A.partition not in cache._held and 1 < len(cache._held) < 60
+    for number in range(100):
+        await cache.exact(tenant(f"empty {number}"), "p")
+    assert cache.nbytes <= 200_000 and len(cache._held) < 60
+    assert cache._size == sum(held.shelf.nbytes + NAMESPACE_BYTES for held in cache._held.values())
     log = MemoryLog(most_bytes=1_000)
     small = instance(log, clock)
     for number in range(50):
@@ -217,8 +221,8 @@ async def test_frozen_storage_holds_requests_up_for_the_deadline_once() -> None:
             times.append(loop.time() - began)
             clock.now += 0.01
         storage.resume()
-        assert max(times) < DEADLINE + 0.1
-        assert sum(seconds > 0.02 for seconds in times) == 1
+        assert max(times) < DEADLINE + 0.5
+        assert sum(seconds >= DEADLINE for seconds in times) == 1
         await cache.settled()
         await tables.close()
 
