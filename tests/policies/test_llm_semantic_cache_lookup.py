@@ -141,6 +141,22 @@ def test_nobody_gets_what_was_made_for_somebody_else() -> None:
         assert len(gateway.backend.requests) == len(variants) + 1, "all but the one that ends in a system message"
 
 
+@pytest.mark.parametrize(
+    ("path", "member", "turns"),
+    [("/claude/v1/messages", "system", "messages"), ("/llm/responses", "instructions", "input")],
+)
+def test_system_prompts_beside_the_messages_count_as_well(path: str, member: str, turns: str) -> None:
+    with cached(document(lookup(threshold=1.0))) as gateway:
+        said = [{"role": "user", "content": QUESTION}]
+        body = {"model": "m", "max_tokens": 9, turns: said}
+        headers = {"anthropic-version": "2023-06-01"}
+        for number, prompt in enumerate(({}, {member: "You are a pirate."}, {member: "You are a parrot."})):
+            for expected in ("miss", "exact"):
+                answer = gateway.client.post(path, json={**body, **prompt}, headers=headers)
+                assert (answer.status_code, status(answer)) == (200, expected), answer.text
+                gateway.kept(number + 1)
+
+
 def test_fifty_tenants_ask_the_same() -> None:
     vary = '<vary-by>@(context.Request.Headers.GetValueOrDefault("tenant", ""))</vary-by>'
     also = '<vary-by>@(context.Request.Headers.GetValueOrDefault("region", ""))</vary-by>'

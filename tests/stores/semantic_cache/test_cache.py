@@ -120,6 +120,7 @@ async def test_a_row_in_the_wrong_partition_is_never_served() -> None:
     other = instance(TableLog(rows), clock)
     assert await other.exact(b, "p") is None
     assert await other.nearest(b, vector(1), 0, 0.1) is None
+    assert len(other._held[b.partition].shelf) == 0, "it is not even taken for an entry"
     assert await other.exact(A, "p") is not None
 
 
@@ -187,11 +188,12 @@ async def test_an_outage_is_a_miss_and_costs_the_deadline_once() -> None:
     clock.now += 2
     assert await one.exact(A, "other") is None
     operations = len(faulty.operations)
-    for _ in range(50):
+    for _ in range(20):
+        clock.now += 1
         assert await one.exact(A, "other") is None
         found = await one.nearest(A, vector(1), 0, 0.9)
         assert found is not None and found.payload == b"known", "what is in memory is served"
-    assert len(faulty.operations) <= operations + 1, "the breaker is open"
+    assert len(faulty.operations) <= operations + 8, "the breaker lets a probe through from time to time"
     assert one.counts.unavailable > 0
     faulty.down = False
     clock.now += 30
@@ -219,7 +221,7 @@ async def test_frozen_storage_holds_requests_up_for_the_deadline_once() -> None:
             began = loop.time()
             assert await cache.exact(A, "unknown") is None
             times.append(loop.time() - began)
-            clock.now += 0.01
+            clock.now += 1.1
         storage.resume()
         assert max(times) < DEADLINE + 0.5
         assert sum(seconds >= DEADLINE for seconds in times) == 1
