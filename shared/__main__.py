@@ -16,7 +16,6 @@ from shared.settings import SettingsError, from_environment, is_local
 MANAGEMENT = {
     "backends": "shared.management.commands.backends",
     "cache": "shared.management.commands.cache",
-    "cache": "shared.management.commands.cache",
     "debug-token": "shared.management.commands.debug_token",
     "import": "shared.management.commands.import_api",
     "limits": "shared.management.commands.limits",
