@@ -454,15 +454,21 @@ class Counter:
             self._set_low_water(shard, write.state, amount)
 
     def _receive(self, shard: Shard, write: Write) -> None:
-        """Take a written lease into the book, or owe it back when it came too late."""
+        """Take a written lease into the book, less what was used beyond its estimate while it was on its way; owe it
+        back when it came too late."""
         grant = write.grant
         if grant is None:
             return
-        lease = Lease(shard.index, grant.bucket, grant.until, grant.amount, age=shard.age, periods=write.periods)
-        if grant.until <= self._clock():
-            self._give_back(lease)
-            return
-        self._leases.add(lease)
+        late = grant.until <= self._clock()
+        back = grant.amount if late else min(grant.amount, shard.debt)
+
+        def lease(balance: int) -> Lease:
+            return Lease(shard.index, grant.bucket, grant.until, balance, age=shard.age, periods=write.periods)
+
+        if back:
+            self._give_back(lease(back))
+        if back < grant.amount:
+            self._leases.add(lease(grant.amount - back))
         self._next_turn = min(self._leases.first_end, self._period_end)
         self._instance.dirty.add(self)
 

@@ -101,6 +101,11 @@ class Shard:
         """Whether a write is out of which nobody knows if it was applied."""
         return bool(self._unconfirmed)
 
+    @property
+    def debt(self) -> int:
+        """What is owed on balance, to the window or to the quota that is owed most."""
+        return max(sum(self.pending.values()), 0, *self.owed)
+
     def clean(self) -> bool:
         """Whether storage has all there is to know."""
         return not self._unconfirmed and not any(self.owed) and not any(self.pending.values())
