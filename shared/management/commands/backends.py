@@ -14,6 +14,7 @@ from typing import Any
 from shared.backends.auth.managed_identity import AzureIdentity
 from shared.config.loader import load
 from shared.management.backends import shared_state
+from shared.management.commands.terminal import CommandFailed, in_columns
 from shared.settings import Settings, SettingsError, from_environment, is_local
 from shared.stores.account import Account
 from shared.stores.breaker_state import TABLE, BreakerStore
@@ -24,14 +25,6 @@ OK, USAGE, NO_STORAGE = 0, 2, 3
 EPILOG = """The view of one instance (calls in flight, announced limits, recent errors): GET /_management/backends with
 a token of `python -m shared debug-token` as Apim-Debug-Authorization.
 exit status: 0 done, 2 wrong settings or configuration, 3 storage is not set up or does not answer"""
-
-
-class CommandFailed(Exception):
-    """Ends the command with one line on stderr and an exit status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def add_arguments(subparsers: Any) -> None:
@@ -97,5 +90,4 @@ def _table(state: dict[str, Any]) -> str:
         told = {"none": "no breaker"}.get(backend["state"], backend["state"])
         cells = (told, backend.get("open_until") or "-", backend.get("trouble") or "-", ", ".join(pools) or "-")
         rows.append((backend["id"], *cells))
-    widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return in_columns(rows)

@@ -20,6 +20,7 @@ from shared.backends.target import compile_backend
 from shared.config.key_vault import KeyVault
 from shared.config.loader import load
 from shared.management.cache import CacheAdmin, Line, Outcome, Pair, calibration, loosest, read_pairs, stock_document
+from shared.management.commands.terminal import CommandFailed, in_columns
 from shared.settings import Settings, SettingsError, from_environment, is_local
 from shared.stores.account import Account
 from shared.stores.protocols import StoreError
@@ -33,14 +34,6 @@ CALIBRATE = """Reads pairs of questions from your own users (columns: question, 
 else 0), embeds them with the backend your policy names, and prints what each score-threshold would do: how many of the
 pairs that should hit do (recall), how many that should not do (false hits), and how many hits are right (precision),
 with and without guards. Scales differ between embedding models: a threshold means little without this."""
-
-
-class CommandFailed(Exception):
-    """Ends the command with one line on stderr and an exit status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def add_arguments(subparsers: Any) -> None:
@@ -123,7 +116,7 @@ async def _stats(admin: CacheAdmin, *, as_json: bool) -> str:
         for name, one in kind.items():
             counted = (len(one.namespaces), one.entries, one.over, one.size // 1024)
             rows.append((name or "-", *map(str, counted), _time(one.oldest), _time(one.newest)))
-    return _table(rows) if len(rows) > 1 else "the cache is empty"
+    return in_columns(rows) if len(rows) > 1 else "the cache is empty"
 
 
 async def _show(admin: CacheAdmin, partition: str, id: str | None, *, as_json: bool) -> str:
@@ -137,7 +130,7 @@ async def _show(admin: CacheAdmin, partition: str, id: str | None, *, as_json: b
         return json.dumps([asdict(entry) for entry in entries])
     rows: list[Sequence[str]] = [("id", "created", "expires", "bytes")]
     rows += [(one.id, _time(one.created / 1000), _time(one.expires), str(one.size)) for one in entries]
-    return _table(rows) if entries else "there is nothing in this namespace"
+    return in_columns(rows) if entries else "there is nothing in this namespace"
 
 
 def _pairs(file: Path) -> list[Pair]:
@@ -198,18 +191,13 @@ def _report(pairs: Sequence[Pair], lines: Sequence[Line]) -> str:
     advice = "no threshold has hits that are right 99 times in 100" if best is None else (
         f"largest score-threshold whose hits are right at least 99 times in 100: {best:g}"
     )  # fmt: skip
-    return f"{len(pairs)} pairs, {same} with the same answer\n{_table(rows)}\n{advice}"
+    return f"{len(pairs)} pairs, {same} with the same answer\n{in_columns(rows)}\n{advice}"
 
 
 def _cells(outcome: Outcome) -> tuple[str, str, str]:
     values = (outcome.precision, outcome.recall, outcome.false_hits)
     cells = ["-" if value is None else f"{value:.1%}" for value in values]
     return cells[0], cells[1], cells[2]
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 
 def _time(seconds: float) -> str:

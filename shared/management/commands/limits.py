@@ -14,6 +14,7 @@ from typing import Any
 from shared.backends.auth.managed_identity import AzureIdentity
 from shared.errors import Refusal
 from shared.gateway.limiting import Limiting
+from shared.management.commands.terminal import in_columns
 from shared.management.limits import Limits, Row
 from shared.settings import SettingsError, from_environment, is_local
 from shared.stores.account import Account
@@ -91,9 +92,7 @@ def _print(rows: Sequence[Row], as_json: bool) -> None:
         columns,
         *(tuple(str(one[name] if one[name] is not None else "-") for name in columns) for one in documents),
     ]
-    widths = [max(len(line[at]) for line in table) for at in range(len(columns))]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print(in_columns(table))
 
 
 def _verb(verbs: Any, name: str, help: str) -> argparse.ArgumentParser:

@@ -16,6 +16,7 @@ from shared.backends.auth.managed_identity import AzureIdentity
 from shared.config.loader import load
 from shared.config.models import Gateway
 from shared.errors import Refusal
+from shared.management.commands.terminal import CommandFailed, in_columns
 from shared.management.subscriptions import NewSubscription, Shown, State, Subscriptions, Which
 from shared.settings import Settings, SettingsError, from_environment, is_local
 from shared.stores.account import Account
@@ -27,14 +28,6 @@ NEVER = "never"
 
 EPILOG = """exit status: 0 done, 1 refused (no such subscription, a conflict, not possible),
 2 wrong arguments or settings, 3 storage is not set up or does not answer"""
-
-
-class CommandFailed(Exception):
-    """Ends the command with one line on stderr and an exit status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def add_arguments(subparsers: Any) -> None:
@@ -212,9 +205,7 @@ def _print_all(all: Sequence[Shown], as_json: bool) -> None:
         return
     columns = ("id", "scope", "state", "expires", "owner", "source")
     rows = [columns, *(tuple(str(one.document()[name] or "-") for name in columns) for one in all)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print(in_columns(rows))
 
 
 def _verb(verbs: Any, name: str, help: str) -> argparse.ArgumentParser:
