@@ -17,6 +17,8 @@ from shared.message import GatewayRequest, GatewayResponse
 if TYPE_CHECKING:
     from shared.config.certificates import ClientCertificate
     from shared.llm.api_kind import ApiKind
+    from shared.telemetry.spans import RequestSpan
+    from shared.telemetry.telemetry import Telemetry
 
 log = logging.getLogger("gateway")
 
@@ -160,6 +162,7 @@ class Services:
     monotonic: Callable[[], float] = time.monotonic
     random: Random = field(default_factory=Random)
     deployment: Deployment = field(default_factory=Deployment)
+    telemetry: "Telemetry | None" = None
     extras: dict[type, Any] = field(default_factory=dict)
 
     def get(self, kind: type[T]) -> T:
@@ -231,7 +234,7 @@ class Context:
     `withheld` has the header fields the caller sent that policies may read but no backend gets as they came: keys,
     credentials, forwarding headers. `watch` is there while a caller may hang up. `client_certificate` is shown to the
     backend. `notes` are what one policy leaves for another of the same request, by type. `unverified` are the checks
-    that are under way beside the policies; see `verify`.
+    that are under way beside the policies; see `verify`. `span` is None when there is no telemetry.
     """
 
     __slots__ = (
@@ -260,6 +263,7 @@ class Context:
         "client_certificate",
         "notes",
         "unverified",
+        "span",
         "_request_id",
         "_on_reply",
         "_on_completion",
@@ -291,6 +295,7 @@ class Context:
         self.client_certificate: ClientCertificate | None = None
         self.notes: dict[type, Any] = {}
         self.unverified: list[asyncio.Task[None]] = []
+        self.span: RequestSpan | None = None
         self._request_id: uuid.UUID | None = None
         self._on_reply: list[ReplyCallback] = []
         self._on_completion: list[CompletionCallback] | None = []

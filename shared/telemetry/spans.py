@@ -1,0 +1,35 @@
+"""The spans of one request: its own, and one for each call it makes to the outside. W3C trace context names them."""
+
+from dataclasses import dataclass, field
+
+Value = str | int | float | bool
+
+
+@dataclass(slots=True)
+class Span:
+    """One timed piece of work. Times are seconds since 1970 and seconds; `attributes` have OpenTelemetry's names, or
+    `apim.*` where it has none."""
+
+    name: str
+    span_id: int
+    started: float
+    duration: float
+    succeeded: bool
+    attributes: dict[str, Value]
+
+
+@dataclass(slots=True)
+class RequestSpan:
+    """What a request carries of its trace while it runs.
+
+    `trace_id` is 128 bits, `span_id` and `parent_id` (the caller's span, None: the trace begins here) are 64.
+    `sample_rate` is None when the request is not recorded (its trace context is passed on all the same), else the
+    percentage of requests recorded when it was chosen. `calls` are the spans of its calls to the outside.
+    """
+
+    trace_id: int
+    span_id: int
+    parent_id: int | None
+    trace_state: str
+    sample_rate: float | None
+    calls: list[Span] = field(default_factory=list)
