@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from shared.expressions.formats import hash_code, text
+from shared.expressions.json_tokens import content_of
 from shared.expressions.nettypes import Member, NetType, returning
 
 
@@ -56,7 +57,7 @@ OBJECT: NetType = NetType(
     | returning("int", GetHashCode=hash_code)
     | returning("bool", Equals=_equals)
     | returning("Type", GetType=_get_type),
-    statics=returning("bool", Equals=_static_equals, ReferenceEquals=lambda a, b: a is b),
+    statics=returning("bool", Equals=_static_equals, ReferenceEquals=lambda a, b: content_of(a) is content_of(b)),
 )
 DYNAMIC = NetType("dynamic", cast=lambda target, value: value, check=lambda value: True, dynamic=True)
 NULLABLE = NetType(

@@ -1,7 +1,10 @@
 """JSON values as expressions change them: JObject, JArray, JProperty and JValue, wrapped only where looked at.
 
 A parsed document stays plain Python (dict, list, str, int ...); a token is made around a part of it when an
-expression reaches that part, so reading one field of a large body costs the parse and one token.
+expression reaches that part, so reading one field of a large body costs the parse and one token. Tokens know what holds
+them, and what holds them does not know them: a ring would keep every parsed body in memory until the garbage collector
+comes by. Two tokens around the same dict or list are therefore the same object or array. A leaf becomes part of the
+document when it is changed.
 """
 
 import json
@@ -69,13 +72,19 @@ class JToken:
 class JValue(JToken):
     """A leaf: text, number, bool, null or date. ``source`` is the JSON text a date was read from."""
 
-    __slots__ = ("Value", "source")
+    __slots__ = ("Value", "source", "name")
     is_json_value: ClassVar[bool] = True
 
     def __init__(self, value: Any = None, source: str | None = None) -> None:
         self.parent = None
         self.Value = value
         self.source = source
+        self.name: str | None = None  # in the object that holds it
+
+    def set_value(self, value: Any) -> None:
+        self.Value, self.source = value, None
+        if isinstance(self.parent, JObject) and self.name in self.parent.members:
+            self.parent.members[self.name] = self
 
     @property
     def type_name(self) -> str:  # type: ignore[override]
@@ -141,6 +150,7 @@ class JObject(JContainer):
 
     __slots__ = ("members",)
     type_name = "Object"
+    is_value: ClassVar[bool] = True  # the same when made around the same content
 
     def __init__(self, members: dict[str, Any] | None = None) -> None:
         self.parent = None
@@ -155,7 +165,9 @@ class JObject(JContainer):
             return None
         if isinstance(value, JToken):
             return value
-        token = self.members[key] = wrapped(value, self)
+        token = wrapped(value, self)
+        if isinstance(token, JValue):
+            token.name = key
         return token
 
     def set_child(self, key: Any, value: Any) -> None:
@@ -190,7 +202,10 @@ class JObject(JContainer):
             self.set_child(name, new)
 
     def name_of(self, token: JToken) -> str:
-        return next((name for name, value in self.members.items() if value is token), "")
+        if isinstance(token, JValue) and token.name is not None:
+            return token.name
+        content = content_of(token)
+        return next((name for name, value in self.members.items() if value is token or value is content), "")
 
     def step_to(self, token: JToken) -> str:
         name = self.name_of(token)
@@ -199,12 +214,19 @@ class JObject(JContainer):
     def plain(self) -> Any:
         return {name: plain(value) for name, value in self.members.items()}
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JObject) and self.members is other.members
+
+    def __hash__(self) -> int:
+        return id(self.members)
+
 
 class JArray(JContainer):
     """A JSON array."""
 
     __slots__ = ("items",)
     type_name = "Array"
+    is_value: ClassVar[bool] = True  # the same when made around the same content
 
     def __init__(self, items: list[Any] | None = None) -> None:
         self.parent = None
@@ -216,10 +238,15 @@ class JArray(JContainer):
             raise ExpressionFailed("ArgumentException", message)
         if not 0 <= key < len(self.items):
             raise out_of_range("index")
-        value = self.items[key]
+        return self._token(key, self.items[key])
+
+    def _token(self, at: int, value: Any) -> JToken:
+        """The token at a place. Leaves have no other mark of theirs, so they are kept."""
         if isinstance(value, JToken):
             return value
-        token = self.items[key] = wrapped(value, self)
+        token = wrapped(value, self)
+        if isinstance(token, JValue):
+            self.items[at] = token
         return token
 
     def set_child(self, key: Any, value: Any) -> None:
@@ -231,13 +258,11 @@ class JArray(JContainer):
         self.items[key] = self.adopt(value)
 
     def children(self) -> list[JToken]:
-        for i, value in enumerate(self.items):
-            if not isinstance(value, JToken):
-                self.items[i] = wrapped(value, self)
-        return list(self.items)
+        return [self._token(at, value) for at, value in enumerate(self.items)]
 
     def place_of(self, token: Any) -> int:
-        exact = next((i for i, value in enumerate(self.items) if value is token), -1)
+        content = content_of(token)
+        exact = next((i for i, value in enumerate(self.items) if value is token or value is content), -1)
         if exact >= 0 or isinstance(token, JObject | JArray):
             return exact
         wanted = plain(token_of(token))
@@ -255,6 +280,12 @@ class JArray(JContainer):
 
     def plain(self) -> Any:
         return [plain(value) for value in self.items]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JArray) and self.items is other.items
+
+    def __hash__(self) -> int:
+        return id(self.items)
 
 
 class JProperty(JContainer):
@@ -314,6 +345,13 @@ class JProperty(JContainer):
 
 def _shown(key: Any) -> str:
     return f'"{key}"' if isinstance(key, str) else text(key)
+
+
+def content_of(token: Any) -> Any:
+    """The dict or list an object or array is made around; what its parent may hold in its place."""
+    if isinstance(token, JObject):
+        return token.members
+    return token.items if isinstance(token, JArray) else token
 
 
 def wrapped(value: Any, parent: JToken | None = None) -> JToken:

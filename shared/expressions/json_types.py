@@ -112,10 +112,13 @@ def _detach(token: JToken, new: Any) -> None:
         if owner is None:
             raise ExpressionFailed("InvalidOperationException", "The parent is missing.")
         if isinstance(new, JProperty):
-            owner.members = {
-                (new.Name if name == token.Name else name): (new.Value if name == token.Name else value)
-                for name, value in owner.members.items()
-            }
+            members = list(owner.members.items())
+            owner.members.clear()
+            for name, value in members:
+                if name == token.Name:
+                    owner.set_child(new.Name, new.Value)
+                else:
+                    owner.members[name] = value
         else:
             owner.members.pop(token.Name, None)
         return
@@ -390,7 +393,7 @@ VALUE = NetType(
     construct=lambda types, value=None: JValue(value.Value if isinstance(value, JValue) else value),
     properties=returning(None, Value=lambda token: token.Value),
     statics=returning("JValue", CreateString=JValue, CreateNull=JValue, CreateUndefined=JValue),
-    settable={"Value": lambda token, value: setattr(token, "Value", value)},
+    settable={"Value": lambda token, value: token.set_value(value)},
 )
 
 

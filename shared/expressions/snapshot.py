@@ -23,11 +23,9 @@ class Snapshot:
     def _remember(self, value: Any) -> list[Any]:
         match value:
             case JObject():
-                value.values()  # a part not looked at yet would change in place, unseen
-                return self._attribute(value, "members", dict(value.members), value.members.values())
+                return self._content(value, value.members, dict(value.members), value.values())
             case JArray():
-                value.children()
-                return self._attribute(value, "items", list(value.items), value.items)
+                return self._content(value, value.items, list(value.items), value.children())
             case JProperty():
                 return self._attribute(value, "_value", value._value, [value._value, value.parent])
             case JValue():
@@ -43,6 +41,18 @@ class Snapshot:
             return self._attribute(value, "parts", list(parts), ())
         inner = getattr(value, "Value", None)  # KeyValuePair
         return [inner] if inner is not None else []
+
+    def _content(self, token: JToken, content: Any, before: Any, children: list[JToken]) -> list[Any]:
+        """Of a JSON object or array: restored in place, for there may be other tokens around the same content."""
+        parent = token.parent
+
+        def undo() -> None:
+            content.clear()
+            (content.update if isinstance(content, dict) else content.extend)(before)
+            token.parent = parent
+
+        self._undo.append(undo)
+        return list(children)
 
     def _attribute(self, owner: Any, name: str, content: Any, children: Any) -> list[Any]:
         def undo() -> None:

@@ -222,6 +222,32 @@ JSON = [
         ),
     ),
     ('JObject.Parse("{\\"a\\": 1}")["a"].Parent.Type.ToString()', "Property"),
+    # Parts of a document are the same object however they are reached, and changes to one are seen through another.
+    ('{ var o = JObject.Parse("{\\"a\\": {\\"x\\": 1}}"); return o["a"] == o["a"]; }', True),
+    ('{ var o = JObject.Parse("{\\"a\\": {}, \\"b\\": {}}"); return o["a"] == o["b"]; }', False),
+    ('{ var o = JObject.Parse("{\\"a\\": {\\"x\\": 1}}"); var p = o["a"]; o["a"]["x"] = 2; return (int)p["x"]; }', 2),
+    (
+        '{ var o = JObject.Parse("{\\"a\\": 1}"); ((JValue)o["a"]).Value = 2; return o.ToString(Formatting.None); }',
+        '{"a":2}',
+    ),
+    (
+        '{ var o = JObject.Parse("{\\"m\\": [{\\"r\\": 1}, {\\"r\\": 2}, {\\"r\\": 3}]}"); foreach (var m in o["m"].ToList()) { if ((int)m["r"] == 2) { m.Remove(); } } return o.ToString(Formatting.None); }',
+        '{"m":[{"r":1},{"r":3}]}',
+    ),
+    (
+        '{ var o = JObject.Parse("{\\"m\\": [{\\"r\\": 1}]}"); foreach (var m in (JArray)o["m"]) { m["r"] = 5; } return o.ToString(Formatting.None); }',
+        '{"m":[{"r":5}]}',
+    ),
+    (
+        '{ var o = JObject.Parse("{\\"a\\": 1, \\"b\\": 1}"); o["b"].Parent.Remove(); return o.ToString(Formatting.None); }',
+        '{"a":1}',
+    ),
+    (
+        '{ var o = JObject.Parse("{\\"a\\": 1, \\"b\\": {}}"); o.Property("a").Replace(new JProperty("c", 2)); o["b"]["x"] = 1; return o.ToString(Formatting.None); }',
+        '{"c":2,"b":{"x":1}}',
+    ),
+    ('JObject.Parse("{\\"a\\": {\\"b\\": [[1], [2]]}}")["a"]["b"][1].Path', "a.b[1]"),
+    ('(int)JArray.Parse("[{\\"a\\": 1}, {\\"a\\": 2}]")[0].Next["a"]', 2),
 ]
 
 DATES = [

@@ -1,5 +1,7 @@
 """Bodies that are not in memory, bodies read away, and what an evaluation leaves behind."""
 
+import gc
+
 import pytest
 
 from shared.expressions import BodyNotBuffered, ExpressionFailed
@@ -146,3 +148,25 @@ def test_before_there_is_a_response_it_is_null_and_its_status_is_0(text: str, re
     assert evaluate(text, ctx) == result
     with pytest.raises(ExpressionFailed, match="NullReferenceException"):
         evaluate("((IResponse)context.Response).StatusCode", ctx)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '(string)context.Request.Body.As<JObject>(true)["model"]',
+        '(string)context.Request.Body.As<JObject>(true)["messages"][0]["content"]',
+        '{ var n = 0; foreach (var m in (JArray)context.Request.Body.As<JObject>(true)["messages"])'
+        ' { n += ((string)m["role"]).Length; } return n; }',
+        'context.Request.Body.As<JObject>(true)["messages"].Last["content"].Path',
+    ],
+)
+def test_a_read_body_leaves_nothing_for_the_garbage_collector(text: str) -> None:
+    expression, ctx = compiled(text), context()
+    expression(ctx)
+    gc.collect()
+    gc.disable()
+    try:
+        expression(ctx)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
