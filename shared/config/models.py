@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from shared.config.backends import Backend
 from shared.config.declared import IDENTIFIER as IDENTIFIER
 from shared.config.declared import Declared, HeaderName, Identifier
+from shared.config.diagnostics import Diagnostics
 
 NamedValueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,256}$")]
 
@@ -105,6 +106,7 @@ class Api(Declared):
         "serve as subscription key. Off: they never reach a backend.",
     )
     policy: str | None = Field(None, description="Policy document of the API scope.")
+    diagnostics: Diagnostics | None = Field(None, description="What is logged, instead of the top level's diagnostics.")
     protocols: tuple[str, ...] = ("https",)
     revision: str = "1"
     version: str = ""
@@ -222,6 +224,7 @@ class Gateway(Declared):
     apis: dict[Identifier, Api] = Field(default_factory=dict)
     subscriptions: dict[Identifier, DeclaredSubscription] = Field(default_factory=dict)
     policy: str | None = Field(None, description="Policy document of the global scope.")
+    diagnostics: Diagnostics | None = Field(None, description="What is logged of all APIs without one of their own.")
     fragments: dict[Identifier, str] = Field(default_factory=dict, description="Fragment id to document.")
     certificates: dict[Identifier, Certificate] = Field(
         default_factory=dict,
