@@ -1,5 +1,6 @@
-"""A table on which single operations fail in every way a network allows."""
+"""A table on which single operations fail in every way a network allows, or take until they are let through."""
 
+import asyncio
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
@@ -24,6 +25,8 @@ class FaultyEntities:
         self._rows = rows
         self.faults: deque[Fault] = deque()
         self.down = False
+        self.held: asyncio.Event | None = None
+        """While there is one, writes are on their way and arrive when it is set."""
         self.late: list[tuple[Entity, str | None]] = []
         self.operations = 0
 
@@ -77,6 +80,8 @@ class FaultyEntities:
 
     async def _write(self, entity: Entity, if_match: str | None) -> str:
         self._count()
+        if self.held is not None:
+            await self.held.wait()
         if self.down:
             raise StorageUnavailable("timeout")
         match self.faults.popleft() if self.faults else None:

@@ -150,6 +150,30 @@ async def test_more_than_the_estimate_is_charged(fleet: Fleet) -> None:
     await refused(limiter, PER_MINUTE, 100)
 
 
+@pytest.mark.parametrize("limit", [PER_MINUTE, Limit(quotas=(Quota(1000, Calendar("Hourly")),))])
+def test_lease_on_its_way_pays_first_what_was_used_beyond_its_estimate(limit: Limit) -> None:
+    async def scenario(fleet: Fleet) -> None:
+        limiter = fleet.instance()
+        first = await limiter.admit("k", limit, 100)
+        assert isinstance(first, Admission)
+        (table,) = fleet.tables
+        table.held = asyncio.Event()
+        asking = asyncio.create_task(limiter.admit("k", limit, 800))
+        await asyncio.sleep(0.1)
+        assert not asking.done(), "its lease is being written"
+        assert first.settle(900)
+        table.held.set()
+        assert isinstance(await asking, Refusal)
+        await refused(limiter, limit, 150)
+        assert await admitted(limiter, limit, 100) == 100, "1000 in all, not more and not less"
+        await limiter.close()
+        report = (await fleet.admin.show("k"))[0]
+        assert [use.used for use in (*report.windows.values(), *report.quotas.values())] == [1000]
+
+    loop = VirtualLoop()
+    loop.run(scenario(Fleet(loop)))
+
+
 @in_virtual_time
 async def test_only_the_first_settlement_counts(fleet: Fleet) -> None:
     limiter = fleet.instance()
