@@ -10,6 +10,8 @@ from typing import Any
 
 import orjson
 
+from shared.llm.conversations import conversation_of
+from shared.llm.conversations.conversation import Growing
 from shared.llm.json_members import Members
 from shared.llm.schemas.schema import Schema
 from shared.llm.sse import Events, data_of
@@ -19,7 +21,7 @@ Count = Callable[[str], int]
 
 # A document up to here is kept and parsed; of a larger one only the members that matter are.
 WHOLE = 1_048_576
-MEMBERS = frozenset({"usage", "model", "stop_reason", "status", "type", "object"})
+MEMBERS = frozenset({"usage", "id", "model", "stop_reason", "status", "type", "object"})
 # So many bytes of a stream wait unparsed, in case their text is needed; then it is counted and they are forgotten.
 UNREAD = 131_072
 # The event that is hidden is small: a longer one cannot be it and need not be held back.
@@ -47,6 +49,11 @@ class DocumentReader:
         facts = Facts()
         self._schema.note(self._document, facts)
         return facts
+
+    def messages(self) -> tuple[list[Any], bool]:
+        """The messages of the answer, once it has ended, and whether some are missing: of a document too large to keep
+        all are."""
+        return conversation_of(self._schema.name).answered(self._document), self._members is not None
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes and return them."""
@@ -78,10 +85,10 @@ class DocumentReader:
 
 class StreamReader:
     """An answer of server-sent events. With `hide` the event that only tells usage is left out of what `feed` returns;
-    everything else passes byte for byte.
+    everything else passes byte for byte. With `keep` the messages are put together, up to so many characters.
     """
 
-    def __init__(self, schema: Schema, *, hide: bool, count: Count) -> None:
+    def __init__(self, schema: Schema, *, hide: bool, count: Count, keep: int = 0) -> None:
         self._facts = Facts()
         self.size = 0
         self._schema = schema
@@ -93,6 +100,7 @@ class StreamReader:
         self._fold_at = UNREAD
         self._text: list[str] = []
         self._counted = 0
+        self._said: Growing | None = conversation_of(schema.name).growing(keep) if keep else None
 
     @property
     def usage(self) -> Usage | None:
@@ -104,6 +112,13 @@ class StreamReader:
         """What the stream has told so far."""
         self._parse_unread(self._facts.usage is None)
         return self._facts
+
+    def messages(self) -> tuple[list[Any], bool]:
+        """The messages that have come so far, and whether some of it was too long to keep; none without `keep`."""
+        if self._said is None:
+            return [], False
+        self._parse_unread(True)
+        return self._said.messages(), self._said.cut
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; returns what may pass now."""
@@ -142,6 +157,9 @@ class StreamReader:
             if self.size > self._fold_at:
                 self._fold()
             return False
+        if self._said is not None:
+            self._parse_unread(True)  # messages are put together in the order they come
+            self._said.add(document)
         self._schema.note_event(document, self._facts)
         self._text.append(self._schema.text_of_event(document))
         only_usage = isinstance(document, dict) and document.get("choices") == [] and document.get("usage")
@@ -153,9 +171,11 @@ class StreamReader:
             return
         events = Events()
         for event in (*events.feed(b"".join(unread)), events.end()):
-            if with_text or not self._facts.model or tells(event, b'_reason"'):
+            if with_text or self._said is not None or not self._facts.model or tells(event, b'_reason"'):
                 document = _parsed(data_of(event))
                 if document is not None:
+                    if self._said is not None:
+                        self._said.add(document)
                     self._schema.note_event(document, self._facts)
                     self._text.append(self._schema.text_of_event(document))
 

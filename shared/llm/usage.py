@@ -33,11 +33,12 @@ class Usage(NamedTuple):
 
 @dataclass(slots=True)
 class Facts:
-    """What an answer has told so far: its usage, the model that gave it, why its choices ended (in order)."""
+    """What an answer has told so far: its usage, the model that gave it, its id, why its choices ended (in order)."""
 
     usage: Usage | None = None
     model: str = ""
     finish_reasons: list[str] = field(default_factory=list)
+    id: str = ""
 
 
 def number(value: object) -> int:

@@ -36,7 +36,8 @@ class Refusers(dict[str, None]):
 
 @dataclass(slots=True)
 class Attempt:
-    """The last attempt at the backend: its answer counts. Without a `reader` nothing can be read of it."""
+    """The last attempt at the backend: its answer counts. Without a `reader` nothing can be read of it. `cached` tells
+    that no backend was asked."""
 
     call: LlmCall | None
     status: int = 0  # 0: no answer has come
@@ -44,6 +45,7 @@ class Attempt:
     ended: bool = False
     whole: bool = False  # the answer is a document and in memory
     passed: int = 0  # bytes of an answer nobody can read
+    cached: bool = False
 
 
 class LlmExchange:
@@ -62,6 +64,7 @@ class LlmExchange:
         self.usage: Usage | None = None
         self._settled = False
         self._counts_cached = False
+        self._keep = 0
         self._attempt: Attempt | None = None
         self._call: LlmCall | None = None
         self._call_of: bytes | None = None
@@ -74,6 +77,11 @@ class LlmExchange:
         """What the answer told besides its usage, as far as it has come."""
         reader = self._attempt.reader if self._attempt is not None else None
         return reader.facts if reader is not None else Facts()
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The last attempt; None when no model was asked or none has answered."""
+        return self._attempt
 
     @classmethod
     def of(cls, ctx: Context) -> "LlmExchange":
@@ -99,6 +107,10 @@ class LlmExchange:
     def count_cached(self) -> None:
         """Let an answer count that came from no backend: from a cache, or from a policy that speaks for a model."""
         self._counts_cached = True
+
+    def keep_messages(self, most: int) -> None:
+        """Let the readers of streams put the messages together, of up to `most` characters."""
+        self._keep = most
 
     async def call(self) -> LlmCall | None:
         """What the request asks for, as its body stands now; None when it is no call to a model."""
@@ -147,7 +159,9 @@ class LlmExchange:
         if call is not None:
             count = self._services.get(Tokenizers).count(call.model) if _is_event_stream(response) else None
             attempt.reader = (
-                DocumentReader(call.schema) if count is None else StreamReader(call.schema, hide=hide, count=count)
+                DocumentReader(call.schema)
+                if count is None
+                else StreamReader(call.schema, hide=hide, count=count, keep=self._keep)
             )
             if response.body is not None:
                 _pass_whole(attempt, response, response.body)
@@ -203,7 +217,9 @@ class LlmExchange:
     async def _settle_before_reply(self, ctx: Context) -> None:
         """Settle a plain answer that is there as a whole before the caller has it and may call again."""
         if self._attempt is None and self._counts_cached and ctx.response is not None:
-            await self.answered(self.begin(await self.call()), ctx.response, hide=False)
+            cached = self.begin(await self.call())
+            cached.cached = True
+            await self.answered(cached, ctx.response, hide=False)
         attempt = self._attempt
         if attempt is not None and attempt.whole:
             self._settle(await self._usage_of(attempt))

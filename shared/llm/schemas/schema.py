@@ -54,10 +54,12 @@ class Schema:
 
 
 def note_model(document: Mapping[str, Any], facts: Facts) -> None:
-    """Note the model an answer names; Azure's first chunk has an empty one."""
-    model = document.get("model")
+    """Note the model an answer names, and its id; Azure's first chunk has empty ones."""
+    model, id = document.get("model"), document.get("id")
     if isinstance(model, str) and model:
         facts.model = model
+    if isinstance(id, str) and id:
+        facts.id = id
 
 
 def note_finish(reason: object, facts: Facts) -> None:
