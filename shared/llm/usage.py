@@ -9,7 +9,9 @@ class Usage(NamedTuple):
     """Tokens of one exchange. The details are parts of `prompt_tokens` and `completion_tokens`, not additions.
 
     `total_tokens` is the backend's own sum where it gives one: some count thoughts there and nowhere else.
-    `estimated` tells that the backend gave no usage and a tokenizer counted the prompt and what was delivered.
+    `cache_creation_tokens` were written to the provider's prompt cache; `long_cache_creation_tokens` are those of them
+    that it keeps for longer at another price (Anthropic: an hour, OpenAI: twelve). `estimated` tells that the backend
+    gave no usage and a tokenizer counted the prompt and what was delivered.
     """
 
     prompt_tokens: int
@@ -24,6 +26,7 @@ class Usage(NamedTuple):
     accepted_prediction_tokens: int = 0
     rejected_prediction_tokens: int = 0
     estimated: bool = False
+    long_cache_creation_tokens: int = 0
 
     @classmethod
     def estimate(cls, prompt: int, completion: int) -> "Usage":
@@ -78,13 +81,14 @@ def openai_usage(usage: object) -> Usage | None:
         completion,
         total,
         number(asked.get("cached_tokens")),
-        0,
+        number(asked.get("cache_write_tokens")),
         number(answered.get("reasoning_tokens")),
         number(asked.get("audio_tokens")),
         number(answered.get("audio_tokens")),
         number(asked.get("image_tokens")),
         number(answered.get("accepted_prediction_tokens")),
         number(answered.get("rejected_prediction_tokens")),
+        long_cache_creation_tokens=number(part(asked, "cache_write_tokens_details").get("ttl_12h_tokens")),
     )
 
 
@@ -102,12 +106,16 @@ def anthropic_usage(usage: object, before: Usage | None = None) -> Usage | None:
     fresh = _kept(usage, "input_tokens", known.prompt_tokens - known.cached_tokens - known.cache_creation_tokens)
     completion = _kept(usage, "output_tokens", known.completion_tokens)
     prompt = fresh + cached + written
+    long = _kept(part(usage, "cache_creation"), "ephemeral_1h_input_tokens", known.long_cache_creation_tokens)
+    thoughts = _kept(part(usage, "output_tokens_details"), "thinking_tokens", known.reasoning_tokens)
     return known._replace(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,
         cached_tokens=cached,
         cache_creation_tokens=written,
+        reasoning_tokens=thoughts,
+        long_cache_creation_tokens=long,
     )
 
 

@@ -151,16 +151,39 @@ def test_anthropic_counts_what_was_read_from_and_written_to_the_cache() -> None:
     assert reader.usage == Usage(3210, 42, 3252, cached_tokens=3000, cache_creation_tokens=200)
 
 
+def test_anthropic_tells_thoughts_and_what_it_keeps_for_an_hour() -> None:
+    usage = {
+        "input_tokens": 10,
+        "cache_creation_input_tokens": 200,
+        "cache_creation": {"ephemeral_5m_input_tokens": 50, "ephemeral_1h_input_tokens": 150},
+        "output_tokens": 1,
+    }
+    begun = {"type": "message_start", "message": {"model": "claude", "usage": usage}}
+    last = {"output_tokens": 42, "output_tokens_details": {"thinking_tokens": 30}}
+    ended = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": last}
+    reader, _ = read_stream(
+        schema_of("/v1/messages", {}), [f"data: {json.dumps(event)}\n\n".encode() for event in (begun, ended)]
+    )
+    assert reader.usage == Usage(
+        210, 42, 252, cache_creation_tokens=200, reasoning_tokens=30, long_cache_creation_tokens=150
+    )
+
+
 def test_details_are_read() -> None:
     usage = {
         "prompt_tokens": 100,
         "completion_tokens": 50,
         "total_tokens": 170,
-        "prompt_tokens_details": {"cached_tokens": 60, "audio_tokens": 3},
+        "prompt_tokens_details": {
+            "cached_tokens": 60,
+            "cache_write_tokens": 20,
+            "cache_write_tokens_details": {"ttl_30m_tokens": 5, "ttl_12h_tokens": 15},
+            "audio_tokens": 3,
+        },
         "completion_tokens_details": {"reasoning_tokens": 40, "audio_tokens": 2, "accepted_prediction_tokens": 1},
     }
     found = read_document(CHAT_COMPLETIONS, json.dumps({"usage": usage}).encode()).usage
-    assert found == Usage(100, 50, 170, 60, 0, 40, 3, 2, 0, 1, 0)
+    assert found == Usage(100, 50, 170, 60, 20, 40, 3, 2, 0, 1, 0, long_cache_creation_tokens=15)
 
 
 def test_images_tell_usage_where_the_model_reports_it() -> None:
