@@ -157,6 +157,7 @@ def _derived(field: Any) -> bool:
 
 def _broken_references(gateway: Gateway) -> Iterator[tuple[Location, str]]:
     yield from _broken_pools(gateway)
+    yield from _broken_prices(gateway)
     paths: dict[str, str] = {}
     for id, api in gateway.apis.items():
         if api.backend is not None and api.backend not in gateway.backends:
@@ -202,6 +203,19 @@ def _broken_pools(gateway: Gateway) -> Iterator[tuple[Location, str]]:
                 yield place, f"no backend {service.id}{suggestion(service.id, gateway.backends)}"
             elif member.pool is not None:
                 yield place, f"{service.id} is a pool itself: members are single backends"
+
+
+def _broken_prices(gateway: Gateway) -> Iterator[tuple[Location, str]]:
+    first: dict[tuple[object, ...], int] = {}
+    for index, price in enumerate(gateway.prices):
+        if price.backend is not None and price.backend not in gateway.backends:
+            near = suggestion(price.backend, gateway.backends)
+            yield ("prices", index, "backend"), f"no backend {price.backend}{near}"
+        elif price.backend is not None and gateway.backends[price.backend].pool is not None:
+            yield ("prices", index, "backend"), f"{price.backend} is a pool: its members have prices"
+        key = (price.model.lower(), price.provider, price.backend, price.above_prompt_tokens, price.valid_from)
+        if first.setdefault(key, index) != index:
+            yield ("prices", index), f"the price of {price.model} is there twice"
 
 
 def products_of(gateway: Gateway, api_id: str) -> list[Any]:

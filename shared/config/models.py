@@ -10,6 +10,7 @@ from shared.config.backends import Backend
 from shared.config.declared import IDENTIFIER as IDENTIFIER
 from shared.config.declared import Declared, HeaderName, Identifier
 from shared.config.diagnostics import Diagnostics
+from shared.config.prices import Price
 
 NamedValueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,256}$")]
 
@@ -234,6 +235,9 @@ class Gateway(Declared):
         default_factory=dict,
         description="Schema id to file: JSON Schema (.json, .yaml) or XML schema (.xsd); those in schemas/ are read "
         "anew on change.",
+    )
+    prices: tuple[Price, ...] = Field(
+        (), description="What models cost; these go before the list that comes with the gateway."
     )
     loggers: dict[Identifier, Logger] = Field(
         default_factory=dict, description="Logger id to the event hub that log-to-eventhub writes to."
