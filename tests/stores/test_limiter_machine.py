@@ -66,8 +66,15 @@ class LimiterMachine(RuleBasedStateMachine):
         decision = self.loop.run_until_complete(self.limiters[index].admit("k", self.limit, amount))
         if not isinstance(decision, Admission):
             return None
-        request = Request(decision, index, self.loop.now, amount, amount)
+        return self.note(index, decision, amount)
+
+    def note(self, index: int, admission: Admission, amount: int) -> Request:
+        """Remember an admission; an instance that knows it has used the limit up must not have made it."""
+        request = Request(admission, index, self.loop.now, amount, amount)
         self.all.append(request)
+        own = [each for each in self.all if each.instance == index and not each.died]
+        assert sum(each.actual for each in own if each.at > request.at - 60) <= WINDOW
+        assert sum(each.actual for each in own if each.at >= Calendar("Hourly").start(request.at)) <= QUOTA
         return request
 
     @rule(indexes=st.lists(instances, min_size=2, max_size=8), amount=st.integers(1, 300))
@@ -76,7 +83,7 @@ class LimiterMachine(RuleBasedStateMachine):
             asked = (self.limiters[index].admit("k", self.limit, amount) for index in indexes)
             for index, decision in zip(indexes, await asyncio.gather(*asked), strict=True):
                 if isinstance(decision, Admission):
-                    self.all.append(Request(decision, index, self.loop.now, amount, amount))
+                    self.note(index, decision, amount)
 
         self.loop.run_until_complete(together())
 
@@ -88,6 +95,27 @@ class LimiterMachine(RuleBasedStateMachine):
         assert not request.admission.settle(actual + 1)
         request.actual = actual
         request.charge = min(request.charge, actual)
+
+    @rule(request=consumes(requests), actual=st.integers(0, 500), amount=st.integers(1, 400))
+    def settle_while_a_lease_is_on_its_way(self, request: Request | None, actual: int, amount: int) -> None:
+        if request is None or request.died:
+            return
+        index = request.instance
+        table = self.tables[index]
+
+        async def together() -> None:
+            table.held = asyncio.Event()
+            asking = asyncio.create_task(self.limiters[index].admit("k", self.limit, amount))
+            await asyncio.sleep(0.01)
+            if asking.done() and isinstance(admission := asking.result(), Admission):
+                self.note(index, admission, amount)
+            self.settle(request, actual)
+            table.held.set()
+            table.held = None
+            if not asking.done() and isinstance(admission := await asking, Admission):
+                self.note(index, admission, amount)
+
+        self.loop.run_until_complete(together())
 
     @rule(seconds=st.sampled_from([0.01, 0.3, 1.0, 4.0, 11.0, 31.0, 61.0]))
     def wait(self, seconds: float) -> None:
@@ -168,6 +196,6 @@ class LimiterMachine(RuleBasedStateMachine):
 
 
 LimiterMachine.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLimiterMachine = LimiterMachine.TestCase
