@@ -1,15 +1,39 @@
 """What the environment decides, read once: where the configuration lies, where state is kept, which secrets exist."""
 
+import math
 import os
+import platform
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 LOCAL_STATE = ".run"
+# OTEL_TRACES_SAMPLER with the default and the highest OTEL_TRACES_SAMPLER_ARG.
+# https://learn.microsoft.com/azure/azure-monitor/app/opentelemetry-sampling
+SAMPLERS = {
+    "microsoft.rate_limited": (100.0, float("inf")),
+    "microsoft.fixed_percentage": (1.0, 1.0),
+    "always_on": (0.0, float("inf")),
+    "always_off": (0.0, float("inf")),
+}
 # What an app setting holds while its Key Vault reference is not resolved (no such secret, no role yet): a text anybody
 # can know. https://learn.microsoft.com/azure/app-service/app-service-key-vault-references
 UNRESOLVED = "@Microsoft.KeyVault("
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetrySettings:
+    """Where telemetry goes and how much of it. `connection_string` is Application Insights'; `service_name` and
+    `instance` are its cloud role and role instance. `sampler` is one of SAMPLERS with its argument: requests per second
+    or a share from 0 to 1. Metrics are sent every `metric_seconds`."""
+
+    connection_string: str = field(repr=False)
+    service_name: str = "gateway"
+    instance: str = ""
+    sampler: str = "microsoft.rate_limited"
+    sampler_argument: float = 100.0
+    metric_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +41,7 @@ class Settings:
     """Typed environment. `key_hash_secret` keys the hashes subscription keys are stored as; `all_access_key` is the
     built-in subscription's key (None: there is none). `tables_connection_string` or `tables_endpoint` name the storage
     account; with neither the gateway keeps state in memory. `max_instances`: how many processes the app scales out to,
-    which bounds what a fresh one admits while storage is away."""
+    which bounds what a fresh one admits while storage is away. `telemetry` is None without a connection string."""
 
     config: Path
     key_hash_secret: bytes
@@ -30,6 +54,7 @@ class Settings:
     client_ip_header: str | None = None
     reload_seconds: float = 0
     max_instances: int = 40
+    telemetry: TelemetrySettings | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -66,8 +91,51 @@ def from_environment(environment: Mapping[str, str] | None = None, *, base: Path
         client_ip_header=env.get("GATEWAY_CLIENT_IP_HEADER") or (None if local else "x-forwarded-for"),
         reload_seconds=float(env.get("GATEWAY_RELOAD_SECONDS") or 0),
         max_instances=max(1, int(env.get("GATEWAY_MAX_INSTANCES") or 40)),
+        telemetry=telemetry_settings(env),
         environment=env,
     )
+
+
+def telemetry_settings(environment: Mapping[str, str]) -> TelemetrySettings | None:
+    """What OpenTelemetry's and Application Insights' app settings say; None without a connection string. SettingsError
+    when a value is not one of those there are."""
+    connection_string = environment.get("APPLICATIONINSIGHTS_CONNECTION_STRING")
+    if not connection_string:
+        return None
+    sampler = environment.get("OTEL_TRACES_SAMPLER") or "microsoft.rate_limited"
+    if sampler not in SAMPLERS:
+        raise SettingsError(f"app setting OTEL_TRACES_SAMPLER is {sampler}, not one of {', '.join(SAMPLERS)}")
+    default, most = SAMPLERS[sampler]
+    interval = environment.get("OTEL_METRIC_EXPORT_INTERVAL")
+    return TelemetrySettings(
+        connection_string.strip().rstrip(";"),
+        service_name=environment.get("OTEL_SERVICE_NAME") or environment.get("WEBSITE_SITE_NAME") or "gateway",
+        instance=_instance(environment),
+        sampler=sampler,
+        sampler_argument=_number(
+            "OTEL_TRACES_SAMPLER_ARG", environment.get("OTEL_TRACES_SAMPLER_ARG"), default, 0, most
+        ),
+        metric_seconds=_number("OTEL_METRIC_EXPORT_INTERVAL", interval, 60_000, 100, 86_400_000) / 1000,
+    )
+
+
+def _instance(environment: Mapping[str, str]) -> str:
+    """The name of the machine, as the Functions host has it: of a Flex Consumption instance it is the pod's."""
+    on_azure = environment.get("WEBSITE_INSTANCE_ID") or environment.get("WEBSITE_POD_NAME")
+    return on_azure or environment.get("CONTAINER_NAME") or platform.node()
+
+
+def _number(name: str, text: str | None, default: float, least: float, most: float) -> float:
+    """The number an app setting holds, from `least` to `most`."""
+    if not text:
+        return default
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not least <= number <= most:
+        raise SettingsError(f"app setting {name} is {text}, not a number from {least:g} to {most:g}")
+    return number
 
 
 def is_local(environment: Mapping[str, str]) -> bool:

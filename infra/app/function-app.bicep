@@ -48,6 +48,12 @@ var pythonSettings = pythonVersion == '3.12'
     }
   : {}
 
+// What comes from all requests at once; extraSettings may say otherwise.
+var telemetryDefaults = {
+  OTEL_TRACES_SAMPLER: 'microsoft.rate_limited'
+  OTEL_TRACES_SAMPLER_ARG: '100'
+}
+
 var gatewaySettings = {
   GATEWAY_KEY_HASH_SECRET: '@Microsoft.KeyVault(VaultName=${keyVaultName};SecretName=${keyHashSecretName})'
   GATEWAY_ALL_ACCESS_KEY: '@Microsoft.KeyVault(VaultName=${keyVaultName};SecretName=${allAccessKeyName})'
@@ -138,6 +144,7 @@ resource settings 'Microsoft.Web/sites/config@2024-04-01' = {
   parent: app
   name: 'appsettings'
   properties: union(
+    telemetryDefaults,
     extraSettings,
     keyVaultSettings,
     contentSafetySettings,

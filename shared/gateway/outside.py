@@ -1,5 +1,7 @@
 """The services policies use of the outside world, made once per process and put where policies find them."""
 
+import asyncio
+
 from shared.backends.background import Background
 from shared.backends.client_tls import ClientTls
 from shared.backends.content_safety import ContentSafety
@@ -14,13 +16,14 @@ from shared.stores.account import Account
 from shared.stores.cache import TABLE, Caches, MemoryCache, TableCache
 from shared.stores.clean_texts import CleanTexts
 from shared.telemetry.metrics import Metrics, MetricTotals
+from shared.telemetry.reporter import Reporter
 
 
 class Outside:
     """Makes the services and ends them: what is under way gets a few seconds to come to its end."""
 
     def __init__(self, settings: Settings, services: Services, transport: Transport, account: Account | None) -> None:
-        """Fills `services.extras`. Nothing is connected before it is used."""
+        """Fills `services.extras` and `services.telemetry`. Nothing is connected before it is used."""
         environment = settings.environment
         tls = ClientTls()
         self.sender = Sender(transport, tls)
@@ -29,6 +32,8 @@ class Outside:
         self.content_safety = ContentSafety(services.tokens, services.random)
         self.table = TableCache(account.tables.table(TABLE, deadline=1.0), services.clock) if account else None
         authority = environment.get("AZURE_AUTHORITY_HOST") or EntraAuthority().url
+        self.telemetry = Reporter(settings.telemetry, random=services.random) if settings.telemetry else None
+        services.telemetry = self.telemetry
         services.extras |= {
             Background: self.background,
             Caches: Caches(MemoryCache(services.monotonic), self.table),
@@ -37,7 +42,7 @@ class Outside:
             ContentSafety: self.content_safety,
             EntraAuthority: EntraAuthority(authority.rstrip("/") if "://" in authority else f"https://{authority}"),
             EventHubs: self.event_hubs,
-            Metrics: MetricTotals(),
+            Metrics: self.telemetry.metrics if self.telemetry else MetricTotals(),
             OpenIdProviders: OpenIdProviders(self.sender, services.monotonic),
             Sender: self.sender,
         }
@@ -50,3 +55,5 @@ class Outside:
         if self.table is not None:
             await self.table.aclose()
         await self.sender.aclose()
+        if self.telemetry is not None:
+            await asyncio.to_thread(self.telemetry.close)

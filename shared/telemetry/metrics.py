@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -29,18 +30,28 @@ class Total:
     min: float = float("inf")
     max: float = float("-inf")
 
+    def add(self, other: "Total") -> None:
+        """Count what another total has counted of the same series."""
+        self.count += other.count
+        self.sum += other.sum
+        self.min = min(self.min, other.min)
+        self.max = max(self.max, other.max)
+
 
 Series = tuple[str, str, tuple[tuple[str, str], ...]]
 
 
 class MetricTotals:
-    """Sums up in memory. Names of dimensions are compared without regard to case, as in APIM since May 2025."""
+    """Sums up in memory. Names of dimensions are compared without regard to case, as in APIM since May 2025. Values
+    come from the threads that serve and are taken by the one that sends."""
 
     def __init__(self, most_series: int = MOST_SERIES) -> None:
         self._totals: dict[Series, Total] = {}
+        self._lock = threading.Lock()
         self._most = most_series
-        self.dropped = 0
         self._told = False
+        self.dropped = 0
+        """Values that were not counted, since the start."""
 
     def emit(self, namespace: str, name: str, value: float, dimensions: Mapping[str, str]) -> None:
         """Add a value. Values that are no numbers, and past `most_series` new series, are counted in `dropped`; the
@@ -50,22 +61,37 @@ class MetricTotals:
             self.dropped += 1
             return
         key = (namespace, name, tuple(sorted(dimensions.items(), key=lambda pair: pair[0].lower())))
-        total = self._totals.get(key)
-        if total is None:
-            if len(self._totals) >= self._most:
-                if not self._told:
-                    self._told = True
-                    log.warning("more than %d series of metrics: new ones are dropped", self._most)
-                self.dropped += 1
+        with self._lock:
+            total = self._total(key, 1)
+            if total is None:
                 return
-            total = self._totals[key] = Total()
-        total.count += 1
-        total.sum += value
-        total.min = min(total.min, value)
-        total.max = max(total.max, value)
-        log.debug("metric %s/%s %s %s", namespace, name, value, dict(dimensions))
+            total.count += 1
+            total.sum += value
+            total.min = min(total.min, value)
+            total.max = max(total.max, value)
+        log.debug("metric %s/%s %s %s", namespace, name, value, dimensions)
 
     def take(self) -> dict[Series, Total]:
         """All series since the last call; they begin anew."""
-        totals, self._totals, self.dropped, self._told = self._totals, {}, 0, False
+        with self._lock:
+            totals, self._totals, self._told = self._totals, {}, False
         return totals
+
+    def put_back(self, totals: Mapping[Series, Total]) -> None:
+        """Count again what was taken and could not be handed on."""
+        with self._lock:
+            for key, one in totals.items():
+                total = self._total(key, one.count)
+                if total is not None:
+                    total.add(one)
+
+    def _total(self, key: Series, values: int) -> Total | None:
+        total = self._totals.get(key)
+        if total is None and len(self._totals) < self._most:
+            total = self._totals[key] = Total()
+        if total is None:
+            self.dropped += values
+            if not self._told:
+                self._told = True
+                log.warning("more than %d series of metrics: new ones are dropped", self._most)
+        return total

@@ -1,6 +1,7 @@
 """The spans of one request: its own, and one for each call it makes to the outside. W3C trace context names them."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Value = str | int | float | bool
 
@@ -24,7 +25,8 @@ class RequestSpan:
 
     `trace_id` is 128 bits, `span_id` and `parent_id` (the caller's span, None: the trace begins here) are 64.
     `sample_rate` is None when the request is not recorded (its trace context is passed on all the same), else the
-    percentage of requests recorded when it was chosen. `calls` are the spans of its calls to the outside.
+    percentage of requests recorded when it was chosen. `calls` are the spans of its calls to the outside. `method` is
+    what the caller used, whatever policies make of it.
     """
 
     trace_id: int
@@ -33,3 +35,12 @@ class RequestSpan:
     trace_state: str
     sample_rate: float | None
     calls: list[Span] = field(default_factory=list)
+    method: str = ""
+
+
+class Recorded(NamedTuple):
+    """A span to send: the request's own or one of its calls, and the request's name, which all of them show."""
+
+    request: RequestSpan
+    span: Span
+    operation: str

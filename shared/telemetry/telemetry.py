@@ -21,7 +21,10 @@ class LogItem:
 class Telemetry(Protocol):
     """Where telemetry goes. No method waits or raises; what does not fit a queue is dropped and counted."""
 
-    metrics: Metrics
+    @property
+    def metrics(self) -> Metrics:
+        """Where custom metrics are counted."""
+        ...
 
     def begin(self, traceparent: str | None, tracestate: str | None) -> RequestSpan:
         """The span of a request that comes in with this trace context; whether it is recorded is decided here."""

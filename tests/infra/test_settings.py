@@ -35,16 +35,21 @@ NOT_SET = {
     "AZURE_AUTHORITY_HOST": "differs from its default in sovereign clouds only; extraSettings",
     "AZURE_FUNCTIONS_ENVIRONMENT": "set by the platform",
     "AZURE_OPENAI_API_KEY": "the identity is shown instead; with existingOpenAiEndpoint through secretSettings",
+    "CONTAINER_NAME": "set by the platform",
     "CONTENT_SAFETY_KEY": "the identity is shown instead",
     "GATEWAY_CLIENT_IP_HEADER": "its default is right on Azure",
     "GATEWAY_CONFIG": "its default is the file that is deployed; extraSettings",
     "GATEWAY_RELOAD_SECONDS": "deployed files do not change",
     "GATEWAY_TABLES_CONNECTION_STRING": "keys are switched off; for the storage emulator",
     "NO_PROXY": "no proxy on Azure; extraSettings",
+    "OTEL_METRIC_EXPORT_INTERVAL": "its default is OpenTelemetry's; extraSettings",
+    "OTEL_SERVICE_NAME": "the name of the app is right; extraSettings",
     "REGION_NAME": "set by the platform",
     "REQUEST_METHOD": "set in CGI programs only, where the gateway does not run",
     "SSL_CERT_DIR": "the system's issuers are right; extraSettings",
     "SSL_CERT_FILE": "the system's issuers are right; extraSettings",
+    "WEBSITE_INSTANCE_ID": "set by the platform",
+    "WEBSITE_POD_NAME": "set by the platform",
     "WEBSITE_SITE_NAME": "set by the platform",
     "no_proxy": "no proxy on Azure; extraSettings",
 }
@@ -185,11 +190,14 @@ def test_secrets_are_made_by_the_hook_under_the_names_the_app_reads() -> None:
     assert made("Microsoft.KeyVault/vaults/secrets") == []
 
 
-def test_users_settings_cannot_replace_the_gateways() -> None:
+def test_users_settings_replace_defaults_but_not_the_gateways_own() -> None:
     """The last of a union wins."""
     merged = only("Microsoft.Web/sites/config").get("properties")
     order = [plain(one) for one in merged.arguments]  # type: ignore[union-attr]
-    assert order[:2] == ["extraSettings", "keyVaultSettings"] and order[-2:] == ["gatewaySettings", "hostSettings"]
+    assert order[:3] == ["telemetryDefaults", "extraSettings", "keyVaultSettings"] and order[-2:] == [
+        "gatewaySettings",
+        "hostSettings",
+    ]
 
 
 def test_limits_know_how_far_the_app_scales_out() -> None:

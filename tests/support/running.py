@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.app import App
-from shared.settings import Settings
+from shared.settings import Settings, telemetry_settings
 from tests.support.serve import serving
 
 KEY = "built-in-all-access-key"
@@ -56,6 +56,7 @@ def running(
             tables_connection_string=tables_connection_string,
             reload_seconds=reload_seconds,
             client_ip_header=client_ip_header,
+            telemetry=telemetry_settings(environment or {}),
             environment=dict(environment or {}),
         )
         app = App(settings, local=True)

@@ -42,12 +42,13 @@ class Received:
 
 @dataclass
 class Reply:
-    """How one request is answered; `delay` is in seconds."""
+    """How one request is answered; `delay` is in seconds, `hang_up` closes the connection without a word."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
+    hang_up: bool = False
 
 
 Route = Callable[[Received], Reply]
@@ -119,6 +120,9 @@ class Service:
             self._arrived.notify_all()
         reply = self.routes.get(path, self.default)(received)
         time.sleep(reply.delay)
+        if reply.hang_up:
+            handler.close_connection = True
+            return
         try:
             handler.send_response(reply.status)
             for name, value in {**reply.headers, "content-length": str(len(reply.body))}.items():

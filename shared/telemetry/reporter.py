@@ -1,0 +1,170 @@
+"""The gateway's telemetry: requests leave cheap records in bounded queues, one thread sends them."""
+
+import atexit
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from random import Random
+
+from shared.settings import TelemetrySettings
+from shared.telemetry.metrics import MetricTotals
+from shared.telemetry.queues import Queue
+from shared.telemetry.sampling import sampler_named
+from shared.telemetry.sending import Sending, Service
+from shared.telemetry.spans import RequestSpan, Span
+from shared.telemetry.telemetry import LogItem
+from shared.telemetry.trace_context import read_traceparent, read_tracestate
+
+log = logging.getLogger("gateway.telemetry")
+
+MOST_SPANS = 10_000
+MOST_LOG_BYTES = 32 * 1024 * 1024
+# What a log item takes in memory beside its message.
+LOG_ITEM_BYTES = 2_048
+CLOSE_SECONDS = 3.0
+
+
+def application_insights(settings: TelemetrySettings) -> Service:
+    """The service telemetry is for. ValueError when the connection string is none."""
+    from shared.telemetry.application_insights import ApplicationInsights
+
+    return ApplicationInsights(settings)
+
+
+class Reporter:
+    """Implements Telemetry. Its thread begins with the first request and loads the service when there is something to
+    send. While the service is away the queues fill up to their limits; what comes then is dropped and counted."""
+
+    EVERY_SECONDS = 5.0
+
+    def __init__(
+        self,
+        settings: TelemetrySettings,
+        *,
+        connect: Callable[[TelemetrySettings], Service] = application_insights,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        random: Random | None = None,
+    ) -> None:
+        """`clock` tells seconds since 1970; `random` makes the ids."""
+        self._settings = settings
+        self._connect = connect
+        self._monotonic = monotonic
+        self._random = random or Random()
+        self._sampler = sampler_named(settings.sampler, settings.sampler_argument, monotonic)
+        self._totals = MetricTotals()
+        self.requests: Queue[tuple[RequestSpan, Span]] = Queue(MOST_SPANS)
+        self.items: Queue[LogItem] = Queue(MOST_LOG_BYTES)
+        self.sending = Sending(self.requests, self.items, self._totals, clock=clock, monotonic=monotonic)
+        self._thread: threading.Thread | None = None
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+        self._flushes: list[threading.Event] = []
+        self._closes_at: float | None = None
+
+    @property
+    def metrics(self) -> MetricTotals:
+        """Where custom metrics are counted."""
+        return self._totals
+
+    def begin(self, traceparent: str | None, tracestate: str | None) -> RequestSpan:
+        """The span of a request. Whether it is recorded is the sampler's choice, not the caller's: callers are not
+        asked what the gateway keeps of them."""
+        if self._thread is None:
+            self._start()
+        bits = self._random.getrandbits
+        parent = read_traceparent(traceparent)
+        if parent is None:
+            trace_id = bits(128) or 1
+            return RequestSpan(trace_id, bits(64) or 1, None, "", self._sampler(trace_id))
+        state = read_tracestate(tracestate)
+        return RequestSpan(parent.trace_id, bits(64) or 1, parent.span_id, state, self._sampler(parent.trace_id))
+
+    def end(self, request: RequestSpan, span: Span) -> None:
+        """Hand over the request's own span and its calls, when it is recorded."""
+        if request.sample_rate is not None:
+            self.requests.put((request, span), 1 + len(request.calls))
+            self._hurry(self.requests)
+
+    def log(self, item: LogItem) -> None:
+        """Hand over a log item."""
+        self.items.put(item, LOG_ITEM_BYTES + sys.getsizeof(item.message))
+        self._hurry(self.items)
+
+    def flush(self, seconds: float = CLOSE_SECONDS) -> bool:
+        """Send all that waits now, metrics too, and wait for it that long at most; whether it was done in time."""
+        if self._thread is None:
+            self._start()
+        done = threading.Event()
+        with self._lock:
+            self._flushes.append(done)
+        self._wake.set()
+        return done.wait(seconds)
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Send what waits, end the thread. Blocks that long at most; not for an event loop's thread."""
+        atexit.unregister(self.close)
+        if self._thread is None:
+            return
+        self._closes_at = self._monotonic() + seconds
+        self._wake.set()
+        self._thread.join(seconds)
+
+    def _hurry(self, queue: Queue[tuple[RequestSpan, Span]] | Queue[LogItem]) -> None:
+        """Do not wait for the next round when a queue is half full, unless the service is away."""
+        if queue.weight * 2 > queue.most and not self._wake.is_set() and self.sending.not_before < self._monotonic():
+            self._wake.set()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
+        self._thread.start()
+        # The Functions worker never tells an app that it ends.
+        atexit.register(self.close)
+
+    def _run(self) -> None:
+        try:
+            service = self._connected()
+        except ValueError as error:
+            self._give_up()
+            log.error("no telemetry is sent: APPLICATIONINSIGHTS_CONNECTION_STRING: %s", error)
+        except Exception:
+            self._give_up()
+            log.exception("no telemetry is sent")
+        else:
+            self._send(service)
+
+    def _connected(self) -> Service:
+        """The service; loading it can wait until the first requests are answered."""
+        self._wake.wait(self.EVERY_SECONDS)
+        return self._connect(self._settings)
+
+    def _give_up(self) -> None:
+        self._sampler = sampler_named("always_off", 0, self._monotonic)
+        self.requests.most = self.items.most = 0
+
+    def _send(self, service: Service) -> None:
+        metrics_at = self._monotonic() + self._settings.metric_seconds
+        while True:
+            with self._lock:
+                flushes, self._flushes = self._flushes, []
+            self._wake.clear()
+            closes = self._closes_at is not None
+            now = self._monotonic()
+            if closes or flushes or now >= self.sending.not_before:
+                metrics = closes or bool(flushes) or now >= metrics_at
+                metrics_at = now + self._settings.metric_seconds if metrics else metrics_at
+                self.sending.round(service, metrics=metrics, goes_on=self._has_time)
+            for flush in flushes:
+                flush.set()
+            if closes:
+                return
+            self._wake.wait(self._pause(metrics_at))
+
+    def _has_time(self) -> bool:
+        return self._closes_at is None or self._monotonic() < self._closes_at
+
+    def _pause(self, metrics_at: float) -> float:
+        now = self._monotonic()
+        return max(min(self.EVERY_SECONDS, metrics_at - now), self.sending.not_before - now, 0.0)
