@@ -78,7 +78,7 @@ def _variable_place(c: "Compiler", node: "Node") -> Place | None:
         c.fail(node, f"'{name}' is a constant and cannot be assigned to")
         return None
     read, write, convert = (
-        c.read(variable),
+        c.read(variable).function(),
         writer(variable.slot, c.scope.depth_of(variable)),
         conversion(variable.reference),
     )

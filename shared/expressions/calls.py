@@ -1,13 +1,17 @@
 """Calls, properties and indexers as closures: fixed at load where the type is known, else found by the value's type."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from shared.expressions.assignments import out_target
 from shared.expressions.code import RUN, Code, Eval, Frame
 from shared.expressions.dynamics import get_dynamic, get_item, method_of
 from shared.expressions.errors import ExpressionFailed, null_reference
+from shared.expressions.inline import LARGE, Inline, call, charge, inline, not_null
+from shared.expressions.inline import name as value_of
 from shared.expressions.nettypes import Member, TypeRef
+from shared.expressions.run import Run
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -16,19 +20,25 @@ if TYPE_CHECKING:
 
 Types = tuple[TypeRef, ...]
 Store = Callable[[Frame, Any], None]
-_LARGE = 1024
+# Kinds of result that need another look: a large text, and a tuple of a result and what goes to ``out`` arguments.
+_TOLD = frozenset((str, tuple))
 
 
 class Arguments:
     """The arguments of one call: values in order, names where written, and where ``out`` values go."""
 
     def __init__(self, c: "Compiler", node: "Node | None") -> None:
-        self.values: list[Eval] = []
+        self.values: list[Inline] = []
         self.names: list[str | None] = []
         self.outs: list[Store] = []
         for argument in node.named_children if node else ():
             if argument.type == "argument":
                 self._add(c, argument)
+
+    @property
+    def runs(self) -> list[Eval]:
+        """The values as closures."""
+        return [value.function() for value in self.values]
 
     def _add(self, c: "Compiler", node: "Node") -> None:
         name = node.child_by_field_name("name")
@@ -39,7 +49,7 @@ class Arguments:
         elif modifier == "ref":
             c.fail(node, "ref arguments are not supported")
         elif inner:
-            self.values.append(c.expression(inner[-1]).run)
+            self.values.append(c.expression(inner[-1]).inline)
             self.names.append(c.text(name) if name else None)
 
     def place(self, c: "Compiler", node: "Node", member: Member, name: str) -> None:
@@ -70,100 +80,67 @@ def _bound(member: Member, types: Types) -> Callable[..., Any]:
     return lambda *arguments: function(types, *arguments)
 
 
-def call_static(c: "Compiler", member: Member, node: "Node | None", types: Types) -> Eval:
+def call_static(c: "Compiler", member: Member, node: "Node | None", types: Types) -> Inline:
     """A call of a static method, or (without arguments node) the method itself as a delegate."""
-    function = _bound(member, types)
-    takes_run = member.takes_run
     if node is None:
-        if takes_run:
-            return lambda frame: lambda *arguments: function(frame[RUN], *arguments)
-        return lambda frame: function
+        function = _bound(member, types)
+        if member.takes_run:
+            return call(lambda frame: lambda *arguments: function(frame[RUN], *arguments))
+        return value_of(function)
     arguments = Arguments(c, node)
     arguments.place(c, node, member, c.text(node.parent.children[0]) if node.parent else "the method")
-    values = arguments.values
-    if takes_run:
-        run: Eval = lambda frame: function(frame[RUN], *[value(frame) for value in values])  # noqa: E731
-    elif len(values) == 1:
-        only = values[0]
-        run = lambda frame: function(only(frame))  # noqa: E731
-    else:
-        run = lambda frame: function(*[value(frame) for value in values])  # noqa: E731
-    return _with_outs(charged(run), arguments.outs)
+    return _with_outs(_called(member, types, arguments.values), arguments.outs)
 
 
-def _with_outs(run: Eval, outs: list[Store]) -> Eval:
-    """Store what the call gives for ``out`` arguments and give back its result."""
+def _called(member: Member, types: Types, values: list[Inline]) -> Inline:
+    """The call of a member's function: what it asks for first, then these."""
+    parts: dict[str, Any] = {f"a{place}": value for place, value in enumerate(values)}
+    if member.takes_types:
+        parts = {"types": types} | parts
+    listed = [f"{{{part}}}" for part in parts]
+    if member.takes_run:
+        listed.insert(0, f"frame[{RUN}]")
+    return inline(f"{{function}}({', '.join(listed)})", function=member.function, **parts)
+
+
+def _with_outs(made: Inline, outs: list[Store]) -> Inline:
+    """Store what the call gives for ``out`` arguments and give back its result, counted when it is a large text."""
     if not outs:
-        return lambda frame: found[0] if type(found := run(frame)) is tuple else found
+        template = f"({{result}}(frame[{RUN}], {{t}}) if type({{t}} := {{made}}) in {{told}} else {{t}})"
+        return inline(template, made=made, result=_result, told=_TOLD)
+    run = made.function()
 
-    def call(frame: Frame) -> Any:
+    def stored(frame: Frame) -> Any:
         result, *given = run(frame)
         for store, value in zip(outs, given, strict=False):
             store(frame, value)
         return result
 
-    return call
+    return call(stored)
 
 
-def charged(run: Eval) -> Eval:
-    """Count a large text a call makes against the evaluation's memory."""
-
-    def call(frame: Frame) -> Any:
-        made = run(frame)
-        if type(made) is str and len(made) > _LARGE:
-            frame[RUN].charge(len(made))
-        return made
-
-    return call
+def _result(run: Run, made: Any) -> Any:
+    if type(made) is tuple:
+        return made[0]
+    return made if len(made) <= LARGE else charge(run, made)
 
 
-def call_member(c: "Compiler", code: Code, name: str, member: "Member | str", node: "Node", types: Types) -> Eval:
+def call_member(c: "Compiler", code: Code, name: str, member: "Member | str", node: "Node", types: Types) -> Inline:
     """``receiver.Name(arguments)``."""
     arguments = Arguments(c, node)
     if isinstance(member, str):
-        return _with_outs(charged(_call_dynamic(c, code.run, name, arguments.values, types)), arguments.outs)
+        return _with_outs(call(_call_dynamic(c, code.run, name, arguments.runs, types)), arguments.outs)
     arguments.place(c, node, member, name)
-    run = _call_known(code.run, member, arguments.values, types)
-    return _with_outs(charged(run), arguments.outs) if arguments.outs or member.result in ("string", None) else run
-
-
-def _call_known(receiver: Eval, member: Member, values: list[Eval], types: Types) -> Eval:
-    function = _bound(member, types)
-    nullable = member.accepts_null
-    if member.takes_run:
-
-        def with_run(frame: Frame) -> Any:
-            target = receiver(frame)
-            if target is None and not nullable:
-                raise null_reference()
-            return function(frame[RUN], target, *[value(frame) for value in values])
-
-        return with_run
-    if len(values) == 1:
-        only = values[0]
-
-        def with_one(frame: Frame) -> Any:
-            target = receiver(frame)
-            if target is None and not nullable:
-                raise null_reference()
-            return function(target, only(frame))
-
-        return with_one
-
-    def with_any(frame: Frame) -> Any:
-        target = receiver(frame)
-        if target is None and not nullable:
-            raise null_reference()
-        return function(target, *[value(frame) for value in values])
-
-    return with_any
+    receiver = code.inline if member.accepts_null or code.never_null else not_null(code.inline)
+    made = _called(member, types, [receiver, *arguments.values])
+    return _with_outs(made, arguments.outs) if arguments.outs or member.result in ("string", None) else made
 
 
 def _call_dynamic(c: "Compiler", receiver: Eval, name: str, values: list[Eval], types: Types) -> Eval:
     find = method_of(c.catalog, name)
     bound: dict[Member, Callable[..., Any]] = {}
 
-    def call(frame: Frame) -> Any:
+    def called(frame: Frame) -> Any:
         target = receiver(frame)
         member = find(target)
         if not isinstance(member, Member):
@@ -177,7 +154,7 @@ def _call_dynamic(c: "Compiler", receiver: Eval, name: str, values: list[Eval], 
             raise ExpressionFailed("RuntimeBinderException", message)
         return function(frame[RUN], target, *arguments) if member.takes_run else function(target, *arguments)
 
-    return call
+    return called
 
 
 def _delegate(receiver: Eval, function: Callable[..., Any], *, takes_run: bool) -> Eval:
@@ -192,35 +169,17 @@ def _delegate(receiver: Eval, function: Callable[..., Any], *, takes_run: bool) 
     return make
 
 
-def get_property(c: "Compiler", code: Code, name: str, member: "Member | str") -> Eval:
+def get_property(c: "Compiler", code: Code, name: str, member: "Member | str") -> Inline:
     """``receiver.Name``; a method's name without a call gives a delegate."""
-    receiver = code.run
     if isinstance(member, str):
-        return get_dynamic(c.catalog, receiver, name)
-    function = member.function
+        return call(get_dynamic(c.catalog, code.run, name))
     if member.is_method:
-        bound = _bound(member, ())
-        return _delegate(receiver, bound, takes_run=member.takes_run)
-    if member.takes_run:
-
-        def with_run(frame: Frame) -> Any:
-            target = receiver(frame)
-            if target is None and not member.accepts_null:
-                raise null_reference()
-            return function(frame[RUN], target)
-
-        return with_run
-
-    if member.accepts_null:
-        return lambda frame: function(receiver(frame))
-
-    def plain(frame: Frame) -> Any:
-        target = receiver(frame)
-        if target is None:
-            raise null_reference()
-        return function(target)
-
-    return plain
+        return call(_delegate(code.run, _bound(member, ()), takes_run=member.takes_run))
+    receiver = code.inline if member.accepts_null or code.never_null else not_null(code.inline)
+    if isinstance(member.function, attrgetter):
+        attribute = member.function.__reduce__()[1][0]
+        return inline(f"{{receiver}}.{attribute}", receiver=receiver)
+    return _called(member, (), [receiver])
 
 
 def call_delegate(c: "Compiler", code: Code, node: "Node") -> Code:
@@ -228,7 +187,7 @@ def call_delegate(c: "Compiler", code: Code, node: "Node") -> Code:
     arguments = Arguments(c, node)
     if arguments.outs:
         return c.fail(node, "out arguments of local functions are not supported")
-    target, values = code.run, arguments.values
+    target, values = code.run, arguments.runs
 
     def run(frame: Frame) -> Any:
         function = target(frame)
@@ -244,18 +203,13 @@ def indexed(c: "Compiler", code: Code, node: "Node") -> Code:
     arguments = Arguments(c, node)
     if len(arguments.values) != 1:
         return c.fail(node, "an indexer takes one argument here")
-    receiver, key = code.run, arguments.values[0]
+    key = arguments.values[0]
     fixed = code.type.index if code.type is not None else None
     if fixed is not None:
-
-        def run(frame: Frame) -> Any:
-            target = receiver(frame)
-            if target is None:
-                raise null_reference()
-            return fixed(target, key(frame))
-
+        receiver = code.inline if code.never_null else not_null(code.inline)
+        run = inline("{item}({receiver}, {key})", item=fixed, receiver=receiver, key=key)
         return Code(run, c.catalog.find("string") if code.type is not None and code.type.name == "TextMap" else None)
-    return Code(lambda frame: get_item(receiver(frame), key(frame)), _item_type(c, code))
+    return Code(inline("{item}({receiver}, {key})", item=get_item, receiver=code.inline, key=key), _item_type(c, code))
 
 
 def _item_type(c: "Compiler", code: Code) -> Any:

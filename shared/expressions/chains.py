@@ -6,7 +6,8 @@ C# ends a whole chain with null when ``?.`` meets null, so a chain is compiled f
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from shared.expressions.calls import call_delegate, call_member, call_static, get_property, indexed
-from shared.expressions.code import Code, Eval, Frame, constant
+from shared.expressions.code import RUN, Code, Frame, constant
+from shared.expressions.inline import Inline, inline
 from shared.expressions.nettypes import Member, NetType, TypeRef
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
     from shared.expressions.compiler import Compiler
 
+# What every context, message and URL has.
+_ALWAYS_THERE = frozenset(("IRequest", "Variables", "IUrl", "Headers", "Query", "TextMap"))
 _NAMESPACES = frozenset(("System", "Newtonsoft", "Microsoft", "global"))
 
 
@@ -112,7 +115,7 @@ def _variable(c: "Compiler", node: "Node") -> Code:
     if variable is not None:
         return Code(c.read(variable), variable.type)
     if name == "context":
-        return Code(lambda frame: frame[1].ctx, c.catalog.known("IProxyRequestContext"))
+        return Code(Inline(f"frame[{RUN}].ctx", {}), c.catalog.known("IProxyRequestContext"), never_null=True)
     if c.catalog.find(name) is not None:
         return c.fail(node, f"the type '{name}' is not a value")
     return _unknown_name(c, node, name)
@@ -133,18 +136,18 @@ def follow(c: "Compiler", start: "Code | TypeRef", node: "Node", links: list[Lin
 
 
 def _conditional(c: "Compiler", code: Code, links: list[Link]) -> Code:
-    evaluate = code.run
     slot = c.scope.environment.slot()
-    value = Code(lambda frame: frame[slot], code.type)
+    value = Code(Inline(f"frame[{slot}]", {}), code.type, never_null=True)
     rest = follow(c, value, links[0].node, [links[0]._replace(conditional=False), *links[1:]])
-    after = rest.run
-
-    def run(frame: Frame) -> Any:
-        found = frame[slot] = evaluate(frame)
-        return None if found is None else after(frame)
-
+    template = f"(None if {{keep}}(frame, {slot}, {{value}}) is None else {{rest}})"
+    run = inline(template, keep=_keep, value=code.inline, rest=rest.inline)
     kind = rest.type
     return Code(run, c.catalog.known("Nullable") if kind is not None and kind.is_value else kind)
+
+
+def _keep(frame: Frame, slot: int, value: Any) -> Any:
+    frame[slot] = value
+    return value
 
 
 def _member_name(c: "Compiler", node: "Node") -> tuple[str, tuple[TypeRef, ...]]:
@@ -165,7 +168,7 @@ def _static(c: "Compiler", reference: TypeRef, node: "Node", links: list[Link]) 
         return c.fail(links[0].node, f"'{net.name}' has no static member '{name}'{near}"), _after_call(links, 0)
     if not member.is_method:
         function = member.function
-        evaluate: Eval = (lambda frame: function(frame[1])) if member.takes_run else (lambda frame: function())
+        evaluate = inline(f"{{function}}({f'frame[{RUN}]' if member.takes_run else ''})", function=function)
         return Code(evaluate, c.static_net(c.catalog.find(member.result or ""))), 1
     called = len(links) > 1 and links[1].kind == "call"
     if not called:
@@ -202,7 +205,8 @@ def _link(c: "Compiler", code: Code, links: list[Link], at: int) -> tuple[Code, 
         return Code(
             call_member(c, code, name, members, following.node, types), _common_result(c, code, members, types)
         ), at + 2
-    return Code(get_property(c, code, name, members), _common_result(c, code, members, types)), at + 1
+    made, result = get_property(c, code, name, members), _common_result(c, code, members, types)
+    return Code(made, result, never_null=result is not None and result.name in _ALWAYS_THERE), at + 1
 
 
 def note_mention(c: "Compiler", code: Code, name: str) -> None:

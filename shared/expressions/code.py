@@ -6,29 +6,55 @@ lambdas get frames of their own, so a captured variable is the one C# captures.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+from shared.expressions.inline import Eval as Eval
+from shared.expressions.inline import Frame as Frame
+from shared.expressions.inline import Inline, call, name
 from shared.expressions.nettypes import NetType, TypeRef
 
-Frame = list[Any]
-Eval = Callable[[Frame], Any]
 PARENT, RUN, FIRST_SLOT = 0, 1, 2
 
 # What a statement gives when it leaves its loop or switch, or one round of its loop.
 BREAK, CONTINUE = "break", "continue"
 
 
-class Code(NamedTuple):
-    """A compiled expression: its closure, its type where known, and its value when it is constant."""
+class Code:
+    """A compiled expression: made from a closure or from text, it can be had as either. Its type where known, and its
+    value when it is constant. `never_null` tells that its value needs no look before a member is asked for."""
 
-    run: Eval
-    type: NetType | None = None
-    constant: Any = None
-    is_constant: bool = False
+    __slots__ = ("_run", "inline", "type", "constant", "is_constant", "never_null")
+
+    def __init__(
+        self,
+        run: Eval | Inline,
+        type: NetType | None = None,
+        constant: Any = None,
+        is_constant: bool = False,
+        *,
+        never_null: bool = False,
+    ) -> None:
+        if isinstance(run, Inline):
+            self._run: Eval | None = None
+            self.inline = run
+        else:
+            self._run = run
+            self.inline = call(run)
+        self.type = type
+        self.constant = constant
+        self.is_constant = is_constant
+        self.never_null = never_null
+
+    @property
+    def run(self) -> Eval:
+        """The closure."""
+        if self._run is None:
+            self._run = self.inline.function()
+        return self._run
 
 
 def constant(value: Any, kind: NetType | None = None) -> Code:
-    return Code(lambda frame: value, kind, value, True)
+    return Code(name(value), kind, value, True, never_null=value is not None)
 
 
 @dataclass(eq=False)
@@ -94,18 +120,9 @@ class Scope:
         return depth
 
 
-def reader(slot: int, depth: int) -> Eval:
-    if depth == 0:
-        return lambda frame: frame[slot]
-    if depth == 1:
-        return lambda frame: frame[PARENT][slot]
-
-    def read(frame: Frame) -> Any:
-        for _ in range(depth):
-            frame = frame[PARENT]
-        return frame[slot]
-
-    return read
+def reader(slot: int, depth: int) -> Inline:
+    """The variable in that place of the frame so many frames up."""
+    return Inline(f"frame{f'[{PARENT}]' * depth}[{slot}]", {})
 
 
 def writer(slot: int, depth: int) -> Callable[[Frame, Any], None]:

@@ -17,8 +17,9 @@ from shared.expressions import (
     statements,
 )
 from shared.expressions.catalog import Catalog, catalog
-from shared.expressions.code import Code, Environment, Eval, Frame, Scope, Variable, constant, reader
+from shared.expressions.code import Code, Environment, Frame, Scope, Variable, constant, reader
 from shared.expressions.errors import Problem
+from shared.expressions.inline import Inline
 from shared.expressions.nettypes import NetType, TypeRef
 from shared.expressions.syntax import Source
 
@@ -119,7 +120,7 @@ class Compiler:
     def inner_environment(self) -> Environment:
         return Environment(self.scope.environment)
 
-    def read(self, variable: Variable) -> Eval:
+    def read(self, variable: Variable) -> Inline:
         return reader(variable.slot, self.scope.depth_of(variable))
 
     # Types

@@ -33,7 +33,7 @@ def new_object(c: "Compiler", node: "Node", reference: TypeRef) -> Code:
             c.fail(node, f"'{reference.net.name}' cannot be made with new")
         return Code(lambda frame: None, c.catalog.known("dynamic"))
     arguments = node.child_by_field_name("arguments")
-    values = Arguments(c, arguments).values
+    values = Arguments(c, arguments).runs
     construct = _constructor(reference, values)
     initializer = node.child_by_field_name("initializer")
     kind_after = c.static_net(reference.net)
@@ -83,7 +83,7 @@ def _initializer(c: "Compiler", node: "Node", reference: TypeRef) -> list[Fill]:
 
 
 def _item_fill(c: "Compiler", left: "Node", right: "Node") -> Fill:
-    keys = Arguments(c, left).values or [c.expression(left.named_children[-1]).run]
+    keys = Arguments(c, left).runs or [c.expression(left.named_children[-1]).run]
     key, value = keys[0], _value(c, right)
     return lambda frame, made: set_item(made, key(frame), value(frame))
 

@@ -1,12 +1,14 @@
 """Operators, casts, conditions and the other expressions that combine values."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from shared.expressions.assignments import step
 from shared.expressions.catalog import TypeObject
 from shared.expressions.code import RUN, Code, Eval, Frame, constant
 from shared.expressions.errors import ExpressionFailed
-from shared.expressions.operators import BINARY, add, complement, equals, invert, negate, unboxed
+from shared.expressions.inline import LARGE, Inline, charged, inline
+from shared.expressions.operators import BINARY, add, complement, invert, negate, unboxed
 from shared.expressions.patterns import is_test
 from shared.expressions.ranges import FromEnd, Range
 from shared.expressions.run import Run
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from shared.expressions.compiler import Compiler
 
 _TESTS = frozenset(("==", "!=", "<", ">", "<=", ">="))
-LARGE_TEXT = 1024
 
 
 def truth(value: Any) -> bool:
@@ -34,11 +35,15 @@ def truth(value: Any) -> bool:
 
 def condition(c: "Compiler", node: "Node") -> Eval:
     """The closure of a condition, always giving a Python bool."""
+    return tested(c, node).function()
+
+
+def tested(c: "Compiler", node: "Node") -> Inline:
+    """A condition, always giving a Python bool."""
     code = c.expression(node)
-    evaluate = code.run
     if code.type is not None and code.type.name == "bool":
-        return evaluate
-    return lambda frame: truth(evaluate(frame))
+        return code.inline
+    return inline("{truth}({value})", truth=truth, value=code.inline)
 
 
 def _binary(c: "Compiler", node: "Node") -> Code:
@@ -64,12 +69,15 @@ def _binary(c: "Compiler", node: "Node") -> Code:
 def _combined(c: "Compiler", operator: str, left: Code, right: Code) -> Code:
     known = c.catalog.known
     if operator in _TESTS:
-        return Code(_equality(operator, left, right), known("bool"))
+        return Code(_test(operator, left, right), known("bool"))
     if operator == "+":
         texts = {"string"} & {one.type.name for one in (left, right) if one.type is not None}
-        return Code(_sum(left.run, right.run), known("string") if texts else _number_type(left, right))
-    compute, first, second = BINARY[operator], left.run, right.run
-    return Code(lambda frame: compute(first(frame), second(frame)), _number_type(left, right))
+        return Code(_sum(left, right), known("string") if texts else _number_type(left, right))
+    return Code(_computed(operator, left, right), _number_type(left, right))
+
+
+def _computed(operator: str, left: Code, right: Code) -> Inline:
+    return inline("{compute}({left}, {right})", compute=BINARY[operator], left=left.inline, right=right.inline)
 
 
 def _number_type(left: Code, right: Code) -> Any:
@@ -78,34 +86,26 @@ def _number_type(left: Code, right: Code) -> Any:
     return left.type if same else None
 
 
-def _equality(operator: str, left: Code, right: Code) -> Eval:
-    compute, first, second = BINARY[operator], left.run, right.run
+def _test(operator: str, left: Code, right: Code) -> Inline:
     if right.is_constant and right.constant is None and operator in ("==", "!="):
-        if operator == "==":
-            return lambda frame: first(frame) is None
-        return lambda frame: first(frame) is not None
-    if right.is_constant and operator == "==":
-        value = right.constant
-        kind = type(value)
-
-        def run(frame: Frame) -> bool:
-            found = first(frame)
-            return found == value if type(found) is kind else equals(found, value)
-
-        if kind in (int, str, bool):
-            return run
-    return lambda frame: compute(first(frame), second(frame))
+        return inline("({left} is None)" if operator == "==" else "({left} is not None)", left=left.inline)
+    kind = type(right.constant) if right.is_constant else None
+    if kind is int or (kind in (str, bool) and operator in ("==", "!=")):
+        # Between values of one of these kinds Python's operator does the same.
+        same = f"{{t}} {operator} {{right}} if type({{t}} := {{left}}) is {kind.__name__}"
+        template = f"({same} else {{compute}}({{t}}, {{right}}))"
+        return inline(template, left=left.inline, right=right.inline, compute=BINARY[operator])
+    return _computed(operator, left, right)
 
 
-def _sum(first: Eval, second: Eval) -> Eval:
-    def run(frame: Frame) -> Any:
-        a, b = first(frame), second(frame)
-        made = a + b if type(a) is str and type(b) is str else add(a, b)
-        if type(made) is str and len(made) > LARGE_TEXT:
-            frame[RUN].charge(len(made))
-        return made
-
-    return run
+def _sum(left: Code, right: Code) -> Inline:
+    made = inline(
+        "({t} + {u} if (type({t} := {left}) is str) & (type({u} := {right}) is str) else {add}({t}, {u}))",
+        left=left.inline,
+        right=right.inline,
+        add=add,
+    )
+    return charged(made)
 
 
 def _folded(code: Code) -> Code:
@@ -145,7 +145,7 @@ def _long_sum(c: "Compiler", operands: "list[Node]") -> Code:
         made = first(frame)
         for part in rest:
             made = add(made, part(frame))
-        if type(made) is str and len(made) > LARGE_TEXT:
+        if type(made) is str and len(made) > LARGE:
             frame[RUN].charge(len(made))
         return made
 
@@ -153,25 +153,20 @@ def _long_sum(c: "Compiler", operands: "list[Node]") -> Code:
 
 
 def _logical(c: "Compiler", operator: str, operands: "list[Node]") -> Code:
-    tests = [condition(c, operand) for operand in operands]
+    tests = [tested(c, operand) for operand in operands]
     if len(tests) == 2:
-        first, second = tests
-        if operator == "&&":
-            return Code(lambda frame: first(frame) and second(frame), c.catalog.known("bool"))
-        return Code(lambda frame: first(frame) or second(frame), c.catalog.known("bool"))
+        word = "and" if operator == "&&" else "or"
+        both = inline(f"({{first}} {word} {{second}})", first=tests[0], second=tests[1])
+        return Code(both, c.catalog.known("bool"))
     decide = all if operator == "&&" else any
-    return Code(lambda frame: decide(test(frame) for test in tests), c.catalog.known("bool"))
+    runs = [test.function() for test in tests]
+    return Code(lambda frame: decide(run(frame) for run in runs), c.catalog.known("bool"))
 
 
 def _coalesce(left: Code, right: Code) -> Code:
-    first, second = left.run, right.run
-
-    def run(frame: Frame) -> Any:
-        value = first(frame)
-        return second(frame) if value is None else value
-
     same = left.type if left.type is right.type else None
-    return Code(run, same)
+    template = "({t} if ({t} := {left}) is not None else {right})"
+    return Code(inline(template, left=left.inline, right=right.inline), same)
 
 
 def _prefix(c: "Compiler", node: "Node") -> Code:
@@ -179,25 +174,26 @@ def _prefix(c: "Compiler", node: "Node") -> Code:
     if operator in ("++", "--"):
         return step(c, operand, operator, after=False)
     code = c.expression(operand)
-    evaluate = code.run
     match operator:
+        case "!" if code.type is not None and code.type.name == "bool":
+            return Code(inline("(not {value})", value=code.inline), c.catalog.known("bool"))
         case "!":
-            if code.type is not None and code.type.name == "bool":
-                run: Eval = lambda frame: not evaluate(frame)  # noqa: E731
-            else:
-                run = lambda frame: invert(evaluate(frame))  # noqa: E731
-            return Code(run, c.catalog.known("bool"))
+            return Code(_applied(invert, code), c.catalog.known("bool"))
         case "-":
-            made = Code(lambda frame: negate(evaluate(frame)), code.type)
+            made = Code(_applied(negate, code), code.type)
         case "+":
             made = code
         case "~":
-            made = Code(lambda frame: complement(evaluate(frame)), code.type)
+            made = Code(_applied(complement, code), code.type)
         case "^":
-            return Code(lambda frame: FromEnd(evaluate(frame)))
+            return Code(_applied(FromEnd, code))
         case _:
             return c.fail(node, f"the operator {operator} is not supported")
     return _minus_literal(c, operand, made) if code.is_constant else made
+
+
+def _applied(function: Callable[[Any], Any], code: Code) -> Inline:
+    return inline("{function}({value})", function=function, value=code.inline)
 
 
 def _minus_literal(c: "Compiler", operand: "Node", made: Code) -> Code:
@@ -219,14 +215,13 @@ def _conditional(c: "Compiler", node: "Node") -> Code:
     parts = [node.child_by_field_name(name) for name in ("condition", "consequence", "alternative")]
     if any(part is None for part in parts):
         return c.fail(node, "a conditional needs a condition and two values")
-    test = condition(c, parts[0])  # type: ignore[arg-type]
+    test = tested(c, parts[0])  # type: ignore[arg-type]
     yes, no = c.expression(parts[1]), c.expression(parts[2])  # type: ignore[arg-type]
-    first, second = yes.run, no.run
+    chosen = inline("({yes} if {test} else {no})", test=test, yes=yes.inline, no=no.inline)
     names = {one.type.name if one.type else None for one in (yes, no)}
     if names == {"int", "double"} or names == {"long", "double"}:
-        return Code(lambda frame: float(first(frame) if test(frame) else second(frame)), c.catalog.known("double"))
-    same = yes.type if yes.type is no.type else None
-    return Code(lambda frame: first(frame) if test(frame) else second(frame), same)
+        return Code(inline("float({chosen})", chosen=chosen), c.catalog.known("double"))
+    return Code(chosen, yes.type if yes.type is no.type else None)
 
 
 def _cast(c: "Compiler", node: "Node") -> Code:
@@ -238,18 +233,12 @@ def _cast(c: "Compiler", node: "Node") -> Code:
 
 def cast_to(c: "Compiler", kind: "Node", code: Code) -> Code:
     """``(kind)value``."""
-    reference, evaluate = c.type_reference(kind), code.run
+    reference = c.type_reference(kind)
     if reference is None or reference.net.name in ("object", "dynamic"):
-        return Code(evaluate, reference.net if reference and reference.net.name == "dynamic" else None)
-    cast, static = reference.cast, c.static_type(reference)
-    if reference.net.name == "string":
-
-        def to_string(frame: Frame) -> Any:
-            found = evaluate(frame)
-            return found if type(found) is str else cast(found)
-
-        return Code(to_string, static)
-    return Code(lambda frame: cast(evaluate(frame)), static)
+        return Code(code.inline, reference.net if reference and reference.net.name == "dynamic" else None)
+    text = "({t} if type({t} := {value}) is str else {cast}({t}))"
+    template = text if reference.net.name == "string" else "{cast}({value})"
+    return Code(inline(template, value=code.inline, cast=reference.cast), c.static_type(reference))
 
 
 def _as(c: "Compiler", node: "Node") -> Code:

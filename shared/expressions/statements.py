@@ -113,7 +113,7 @@ def _throw(c: "Compiler", node: "Node") -> Statement:
     if values:
         evaluate: Eval = c.expression(values[0]).run
     elif c.caught:
-        evaluate = c.read(c.caught[-1])
+        evaluate = c.read(c.caught[-1]).function()
     else:
         c.fail(node, "throw without a value is allowed in a catch only")
         return lambda frame: None
