@@ -1,9 +1,10 @@
 """One attempt at a backend: a fresh request built from the caller's, authenticated, sent; the answer as it comes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import httpx
 
+from shared.backends.call_span import CallSpan, add_trace_context, begin_attempt, next_span_id, traceparent
 from shared.backends.client_tls import ClientTls
 from shared.backends.health import Flight
 from shared.backends.model_name import Renamed
@@ -19,6 +20,7 @@ from shared.message import (
     end_to_end,
     without_query_parameters,
 )
+from shared.telemetry.spans import Value
 
 # What a caller's header says of the bytes of its body.
 OF_THESE_BYTES = frozenset({b"content-md5", b"content-digest", b"repr-digest", b"digest"})
@@ -34,27 +36,37 @@ async def forward(
     follow_redirects: bool = False,
     named: Renamed | None = None,
     flight: Flight | None = None,
+    told: Mapping[str, Value] | None = None,
 ) -> GatewayResponse:
     """Send `ctx.request` to `target` and return its answer with the body unread.
 
     `header_timeout` (seconds) shortens the backend's own limit, never lengthens it past what the platform allows; with
     `continue_timeout` a body waits so long for the backend's "100 Continue". `follow_redirects` as `redirects` says.
-    `named` has path and body for a backend that knows the model by another name. `flight` is told how it goes.
+    `named` has path and body for a backend that knows the model by another name. `flight` is told how it goes. `told`
+    is what the span of the attempt says beside the rest.
     BackendError when no answer comes: 502 for the connection, 504 for time. The request itself is left as it was.
     """
+    span_id = next_span_id(ctx)
+    call: CallSpan | None = None
     try:
-        request = await build(ctx, target, header_timeout, continue_timeout, named)
+        request = await build(ctx, target, header_timeout, continue_timeout, named, span_id)
         ctx.backend = target.info
+        if span_id:
+            call = begin_attempt(ctx, span_id, request, target.info.id, told)
         response = await transport.handle_async_request(request)
         if follow_redirects:
-            response = await _follow(ctx, transport, request, response)
+            response, call = await _follow(ctx, transport, request, response, call)
     except httpx.TransportError as error:
         failure = as_backend_error(error, target.info.id)
+        if call is not None:
+            call.failed(error)
         if flight is not None:
             _tell(ctx, flight, failure, error)
             flight.ended()
         raise failure from error
-    except BaseException:
+    except BaseException as error:
+        if call is not None:
+            call.failed(error)
         if flight is not None:
             flight.ended()
         raise
@@ -67,14 +79,18 @@ async def forward(
         flight.answered(response.status_code, headers.raw, services.monotonic(), services.clock(), streams=not whole)
         if whole:
             flight.ended()
+    if call is not None:
+        call.head_came(response.status_code)
+        if whole:
+            call.answered(response.status_code)
     if isinstance(stream, Content) and "content-encoding" not in headers:
         return GatewayResponse(response.status_code, headers, stream.content, status_reason=reason)
     return GatewayResponse(
         response.status_code,
         headers,
         status_reason=reason,
-        stream=_body(ctx, response, target.info.id, flight),
-        close=response.aclose if flight is None or whole else _closing(flight, response.aclose),
+        stream=_body(ctx, response, target.info.id, flight, call),
+        close=response.aclose if (flight is None and call is None) or whole else _closing(response, flight, call),
     )
 
 
@@ -84,18 +100,22 @@ def _tell(ctx: Context, flight: Flight, failure: BackendError, error: httpx.Tran
         flight.failed(failure.reason, ctx.services.monotonic(), ctx.services.clock())
 
 
-def _closing(flight: Flight, close: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+def _closing(response: httpx.Response, flight: Flight | None, call: CallSpan | None) -> Callable[[], Awaitable[None]]:
     async def closed() -> None:
-        flight.ended()
-        await close()
+        if flight is not None:
+            flight.ended()
+        if call is not None:
+            call.answered(response.status_code)
+        await response.aclose()
 
     return closed
 
 
 async def _follow(
-    ctx: Context, transport: Transport, request: httpx.Request, response: httpx.Response
-) -> httpx.Response:
-    """The answer at the end of a chain of redirects; all of them together have the time one answer has."""
+    ctx: Context, transport: Transport, request: httpx.Request, response: httpx.Response, call: CallSpan | None
+) -> tuple[httpx.Response, CallSpan | None]:
+    """The answer at the end of a chain of redirects, and its call; all of them together have the time one answer
+    has."""
     timeout: dict[str, float] = request.extensions["timeout"]
     monotonic = ctx.services.monotonic
     deadline = monotonic() + timeout["headers"]
@@ -106,8 +126,26 @@ async def _follow(
         ctx.trace({"status": response.status_code, "redirected to": following.url.host}, "forward-request")
         await response.aclose()
         request = following
-        response = await transport.handle_async_request(request)
-    return response
+        call = _next_call(ctx, following, response, call)
+        try:
+            response = await transport.handle_async_request(request)
+        except BaseException as error:
+            if call is not None:
+                call.failed(error)
+            raise
+    return response, call
+
+
+def _next_call(ctx: Context, request: httpx.Request, before: httpx.Response, call: CallSpan | None) -> CallSpan | None:
+    """The call that follows a redirect: one of its own, with its own place in the trace."""
+    if call is None:
+        return None
+    sent = traceparent(ctx, call.span_id)
+    call.answered(before.status_code)
+    span_id = next_span_id(ctx)
+    if request.headers.get("traceparent") == sent:  # else it is a policy's own
+        request.headers["traceparent"] = traceparent(ctx, span_id)
+    return begin_attempt(ctx, span_id, request, "", redirected=True)
 
 
 async def build(
@@ -116,8 +154,10 @@ async def build(
     header_timeout: float | None,
     continue_timeout: float | None = None,
     named: Renamed | None = None,
+    span_id: int = 0,
 ) -> httpx.Request:
-    """The request of one attempt: the caller's, less what no backend may see, plus what this backend must be shown."""
+    """The request of one attempt: the caller's, less what no backend may see, plus what this backend must be shown.
+    `span_id` is its place in the trace, 0 without telemetry."""
     request = ctx.request
     withheld = {id(pair) for pair in ctx.withheld}
     replaced = target.replaced_headers
@@ -134,6 +174,8 @@ async def build(
         if body or request.method in ("POST", "PUT", "PATCH"):
             headers.append((b"content-length", b"%d" % len(body or b"")))
     headers += target.headers
+    if span_id:
+        add_trace_context(ctx, span_id, headers)
     if target.identity is not None:
         token = await ctx.services.tokens.token(target.identity.resource, target.identity.client_id)
         headers.append((b"authorization", b"Bearer " + token.encode()))
@@ -173,7 +215,9 @@ def _query(query: str, target: Target) -> str:
     return f"?{query}" if query else ""
 
 
-async def _body(ctx: Context, response: httpx.Response, backend: str, flight: Flight | None) -> AsyncIterator[bytes]:
+async def _body(
+    ctx: Context, response: httpx.Response, backend: str, flight: Flight | None, call: CallSpan | None
+) -> AsyncIterator[bytes]:
     stream = response.stream
     assert isinstance(stream, httpx.AsyncByteStream)
     try:
@@ -183,12 +227,16 @@ async def _body(ctx: Context, response: httpx.Response, backend: str, flight: Fl
             yield chunk
     except httpx.TransportError as error:
         failure = as_backend_error(error, backend)
+        if call is not None:
+            call.failed(error)
         if flight is not None:
             _tell(ctx, flight, failure, error)
         raise failure from error
     finally:
         if flight is not None:
             flight.ended()
+        if call is not None:
+            call.answered(response.status_code)
         await response.aclose()
 
 

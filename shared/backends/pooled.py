@@ -19,6 +19,8 @@ from shared.config.backends import Pool, PoolService
 from shared.context import Context
 from shared.errors import BackendError, BackendUnavailable
 from shared.message import GatewayRequest, GatewayResponse
+from shared.telemetry import genai
+from shared.telemetry.spans import Value
 
 
 class Asked:
@@ -100,13 +102,15 @@ class Pooled:
         began = ctx.services.monotonic()
         chosen = self._available(ctx, asked, None, began)
         failover: Failover | None = None  # most requests need none
+        outcome: int | str = ""
         try:
             while chosen is not None:
                 service, name = chosen
                 sent = ctx.services.monotonic()
                 timeout = sending.header_timeout if failover is None else failover.time_left()
                 named = renamed(ctx.request, name()) if self._by_model and name() != asked() else None
-                answer = await _attempt(ctx, transport, service, name, sending, timeout, named)
+                spoken = None if ctx.span is None else self._told(name, outcome)
+                answer = await _attempt(ctx, transport, service, name, sending, timeout, named, spoken)
                 outcome = answer.reason if isinstance(answer, BackendError) else answer.status_code
                 goes_on = False
                 if outcome in self._left_for:
@@ -130,6 +134,16 @@ class Pooled:
         finally:
             if failover is not None:
                 await failover.aclose()
+
+    def _told(self, name: Model, before: int | str) -> dict[str, Value]:
+        """What the span of an attempt says of the pool; `before` is how the attempt before it ended, if there was
+        one."""
+        told: dict[str, Value] = {genai.POOL_ID: self.id}
+        if before:
+            told[genai.FAILOVER] = str(before)
+        if self._by_model and (model := name()):
+            told[genai.REQUEST_MODEL] = model
+        return told
 
     def _available(self, ctx: Context, asked: Asked, left: Left | None, now: float) -> tuple[Service, Model] | None:
         """The member to ask next, and its name for the model to ask for; None when there is none."""
@@ -229,6 +243,7 @@ async def _attempt(
     sending: Sending,
     header_timeout: float | None,
     named: Renamed | None,
+    told: Mapping[str, Value] | None,
 ) -> GatewayResponse | BackendError:
     """One call to a member: its answer, or why there is none."""
     flight = service.health.begin(name, ctx.services.monotonic())
@@ -243,6 +258,7 @@ async def _attempt(
             follow_redirects=sending.follow_redirects,
             named=named,
             flight=flight,
+            told=told,
         )
     except BackendError as error:
         return error

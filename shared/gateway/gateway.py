@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,8 +14,9 @@ from shared.gateway import preflight
 from shared.gateway.authorize import KeyRing, authorize
 from shared.gateway.catalog import Catalog
 from shared.gateway.pipeline import answer_error, run_pipeline
-from shared.gateway.receive import receive
+from shared.gateway.receive import receive, receive_body
 from shared.gateway.reply import Reply
+from shared.gateway.request_span import begin_span, end_span, observe_model
 from shared.gateway.tracing import Tracing
 from shared.message import GatewayRequest, GatewayResponse, Headers, Url
 from shared.policies.run import Statements
@@ -49,28 +51,30 @@ class Gateway:
         """The answer to any request."""
         if request.scope["path"] == HEALTH:
             return Response(status_code=200)
-        ctx: Context | None = None
         serving = self.serving
         try:
             if serving is None:
                 raise Unavailable("The gateway has no valid configuration.", headers=[("retry-after", "10")])
             limit = serving.catalog.gateway.limits.max_request_body
-            ctx = await receive(request, self._services, limit=limit, client_ip_header=self._client_ip_header)
+            ctx = receive(request, self._services, limit=limit, client_ip_header=self._client_ip_header)
+        except Exception as error:
+            return await self._refuse_unread(request, error)
+        self._begin_span(ctx)
+        received = False
+        try:
+            await receive_body(ctx, request.receive)
+            received = True
             return Reply(ctx, await self._answer(ctx, serving))
         except ClientGone:
             return await self._abandon(ctx)
         except asyncio.CancelledError:
-            if ctx is None or ctx.watch is None or not ctx.watch.gone:
+            if ctx.watch is None or not ctx.watch.gone:
                 raise
             return await self._abandon(ctx)
         except GatewayError as error:
-            if ctx is None or serving is None:
-                ctx = self._unread(request)
-                return Reply(ctx, await answer_error(ctx, error, ()))
             error.section = "inbound"  # as in APIM's own example of LastError, a missing key
-            return Reply(ctx, await answer_error(ctx, error, _on_error(ctx, serving.catalog)))
+            return Reply(ctx, await answer_error(ctx, error, _on_error(ctx, serving.catalog) if received else ()))
         except Exception:
-            ctx = ctx or self._unread(request)
             log.exception("request %s: the gateway broke", ctx.request_id)
             return Reply(ctx, await answer_error(ctx, GatewayError(), ()))
 
@@ -92,27 +96,39 @@ class Gateway:
         self.tracing.begin(ctx, route.api.id)
         self.tracing.keep(ctx, catalog.named_values)
         await authorize(ctx, route.access, serving.keys)
+        observe_model(ctx)
         product = ctx.product.id if ctx.product is not None else ""
         return await run_pipeline(ctx, catalog.documents.sections(route.api.id, ctx.operation.id, product))
 
-    async def _abandon(self, ctx: Context | None) -> Response:
+    async def _abandon(self, ctx: Context) -> Response:
         """End an exchange whose caller has left before the answer: nobody reads the status, logs do (499, as nginx)."""
-        if ctx is not None:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                task.uncancel()
-            if ctx.watch is not None:
-                ctx.watch.stop()
-            if ctx.response is not None:
-                await ctx.response.aclose()
-            elapsed = ctx.services.monotonic() - ctx.started
-            await ctx.complete(Completion(499, "client-gone", 0, elapsed, None))
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            task.uncancel()
+        if ctx.watch is not None:
+            ctx.watch.stop()
+        if ctx.response is not None:
+            await ctx.response.aclose()
+        elapsed = ctx.services.monotonic() - ctx.started
+        completion = Completion(499, "client-gone", 0, elapsed, None)
+        await ctx.complete(completion)
+        end_span(ctx, completion)
         return Response(status_code=499)
 
-    def _unread(self, request: Request) -> Context:
-        """A Context for a request that could not be received, to word its error."""
+    async def _refuse_unread(self, request: Request, error: Exception) -> Response:
+        """The answer to a request of which there is no Context: nothing is configured, or no API can have its path."""
         headers = Headers(request.scope["headers"])
-        return Context(GatewayRequest(request.method, Url("http", "", 80, "/"), headers), self._services)
+        url = Url(request.scope.get("scheme", "http"), "", 0, quote(request.scope["path"]))
+        ctx = Context(GatewayRequest(request.method, url, headers), self._services)
+        self._begin_span(ctx)
+        if not isinstance(error, GatewayError):
+            log.error("request %s: the gateway broke", ctx.request_id, exc_info=error)
+            error = GatewayError()
+        return Reply(ctx, await answer_error(ctx, error, ()))
+
+    def _begin_span(self, ctx: Context) -> None:
+        if self._services.telemetry is not None:
+            begin_span(ctx, self._services.telemetry)
 
 
 def _on_error(ctx: Context, catalog: Catalog) -> Statements:

@@ -33,6 +33,7 @@ async def run_pipeline(ctx: Context, sections: Sections) -> GatewayResponse:
             if ended is not None:
                 await replace_response(ctx, ended)
                 if isinstance(ended, Shortcut):
+                    ctx.notes[Shortcut] = ended.how
                     await _finish(ctx, ended.rest(sections.outbound))
                 break
         if ctx.unverified:

@@ -28,9 +28,9 @@ Receive = Callable[[], Awaitable[Any]]
 READ_AT_ONCE = 1_048_576
 
 
-async def receive(request: Request, services: Services, *, limit: int, client_ip_header: str | None) -> Context:
-    """The Context of a request. RequestTooLarge over `limit` bytes, OperationNotFound for a path no API can have,
-    ClientGone when the caller leaves before the body has come."""
+def receive(request: Request, services: Services, *, limit: int, client_ip_header: str | None) -> Context:
+    """The Context of a request whose body has not been read (`receive_body` does that). OperationNotFound for a path
+    no API can have."""
     scope = request.scope
     raw: RawHeaders = scope["headers"]
     headers = Headers(end_to_end(raw, HOST_ONLY))
@@ -44,7 +44,6 @@ async def receive(request: Request, services: Services, *, limit: int, client_ip
     )
     ctx = Context(message, services)
     ctx.withheld = [pair for pair in raw if pair[0] in WITHHELD]
-    await _take_body(ctx, request.receive)
     return ctx
 
 
@@ -92,7 +91,9 @@ def _caller_address(scope: Any, raw: RawHeaders, header: str | None) -> str:
     return client[0] if client else ""
 
 
-async def _take_body(ctx: Context, receive: Receive) -> None:
+async def receive_body(ctx: Context, receive: Receive) -> None:
+    """Read a small body; a large one, or one of unknown size, becomes the request's stream. RequestTooLarge over the
+    request's limit, ClientGone when the caller leaves meanwhile."""
     request = ctx.request
     length = _content_length(request.headers.raw)
     if length is not None and length > request.limit:

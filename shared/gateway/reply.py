@@ -11,6 +11,7 @@ from starlette.responses import Response
 from shared.context import Completion, Context
 from shared.errors import BackendError, ClientGone, GatewayError
 from shared.gateway.error_body import error_event
+from shared.gateway.request_span import end_span
 from shared.message import GatewayResponse, end_to_end
 
 log = logging.getLogger("gateway")
@@ -70,7 +71,10 @@ class Reply(Response):
         ctx = self.ctx
         await self.response.aclose()
         now = ctx.services.monotonic()
-        await ctx.complete(Completion(self.status_code, outcome, sending.sent, now - ctx.started, sending.first_byte))
+        completion = Completion(self.status_code, outcome, sending.sent, now - ctx.started, sending.first_byte)
+        await ctx.complete(completion)
+        if ctx.span is not None:
+            end_span(ctx, completion)
 
 
 def _swallow_cancellation() -> None:

@@ -85,7 +85,7 @@ class CacheLookup(Policy):
         response = read_response(found, miss, ctx.services.clock().timestamp()) if found is not None else None
         ctx.trace({"hit": response is not None}, self.element)
         if response is not None:
-            return Shortcut("cache-store", response)
+            return Shortcut("cache-store", response, "response")
         for name in CONDITIONS:
             request.headers.remove(name)
         ctx.notes[CacheMiss] = miss

@@ -47,6 +47,11 @@ class Attempt:
     passed: int = 0  # bytes of an answer nobody can read
     cached: bool = False
 
+    @property
+    def model(self) -> str:
+        """The model the answer names; empty when it names none, or cannot be read."""
+        return self.reader.model if self.reader is not None else ""
+
 
 class LlmExchange:
     """The call of one request, made by the first policy that needs its usage.
@@ -71,6 +76,11 @@ class LlmExchange:
         self._prompt: int | None = None
         self._on_answer: list[Answered] = []
         self._on_usage: list[Settle] = []
+
+    @property
+    def asked(self) -> LlmCall | None:
+        """What the request asks for, if somebody has wanted to know."""
+        return self._call
 
     @property
     def facts(self) -> Facts:

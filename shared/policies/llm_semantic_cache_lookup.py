@@ -178,7 +178,7 @@ class LlmSemanticCacheLookup(Policy):
         told = {"hit": True, "tier": found.how, "similarity": found.similarity, "partition": miss.namespace.partition}
         ctx.trace(told, self.element)
         _count(ctx, found.how)
-        return Shortcut(self.element.replace("lookup", "store"), response)
+        return Shortcut(self.element.replace("lookup", "store"), response, found.how)
 
     async def _wait_for_another(self, ctx: Context, miss: SemanticMiss) -> bool:
         """Whether somebody else has brought the answer meanwhile; with False this caller brings it for the others."""

@@ -1,17 +1,24 @@
 """Runs policies one after the other, and tells which one failed."""
 
-from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
 from shared.context import Context
 from shared.errors import GatewayError, PolicyFailed
-from shared.message import GatewayResponse
+from shared.message import BodyNotBuffered, GatewayResponse
+
+# What a policy comes to: None goes on, a response stops the pipeline.
+Outcome = GatewayResponse | None
+Waiting = Coroutine[Any, Any, Outcome]
 
 
 class Statement(Protocol):
     """A policy at its place in a document. It goes on with None, stops the pipeline with a response, or raises.
+
+    One that has nothing to wait for does so when it is called; one that has gives the coroutine that does. The former
+    may raise BodyNotBuffered before it has done anything: the body is read then and the policy called again.
 
     `runs_ahead` tells that it may run while a check of the request has no verdict yet (`Context.verify`): it lets
     nothing of the request out.
@@ -24,7 +31,7 @@ class Statement(Protocol):
         """Where it stands."""
         ...
 
-    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+    def __call__(self, ctx: Context) -> Outcome | Waiting:
         """Do what the policy does."""
         ...
 
@@ -58,13 +65,15 @@ Statements = Sequence[Statement]
 
 class Shortcut(GatewayResponse):
     """An answer that takes the backend's place, such as a cached one: outbound goes on after the policy that would
-    have kept it (`element`), and from its beginning when there is none."""
+    have kept it (`element`), and from its beginning when there is none. `how` names what was found: exact, semantic,
+    response."""
 
-    __slots__ = ("element",)
+    __slots__ = ("element", "how")
 
-    def __init__(self, element: str, response: GatewayResponse) -> None:
+    def __init__(self, element: str, response: GatewayResponse, how: str) -> None:
         super().__init__(response.status_code, response.headers, response.body, status_reason=response.status_reason)
         self.element = element
+        self.how = how
 
     def rest(self, outbound: Statements) -> Statements:
         """What is left to run of outbound."""
@@ -85,33 +94,84 @@ def _holds(part: object, element: str) -> bool:
     return any(_holds(field, element) for field in fields if isinstance(field, tuple | list | BaseModel))
 
 
-async def run(statements: Statements, ctx: Context) -> GatewayResponse | None:
+async def run(statements: Statements, ctx: Context) -> Outcome:
     """Run statements in order until one answers. What a statement raises gets the statement's place."""
-    statement: Statement | None = None
+    begun = start(statements, ctx)
+    return begun if begun is None or isinstance(begun, GatewayResponse) else await begun
+
+
+def start(statements: Statements, ctx: Context) -> Outcome | Waiting:
+    """The same, as far as there is nothing to wait for; then the coroutine that does the rest. Most documents wait for
+    nothing but the backend, and a coroutine for each policy costs as much as what it does."""
+    if ctx.trace_entries is not None:
+        return _run_traced(statements, ctx)
+    rest = iter(statements)
+    for statement in rest:
+        if ctx.unverified and not statement.runs_ahead:
+            return _go_on(_verified(statement, ctx), statement, rest, ctx)
+        try:
+            outcome = statement(ctx)
+        except BodyNotBuffered as unread:
+            return _go_on(_read(unread, statement, ctx), statement, rest, ctx)
+        except GatewayError as error:
+            locate(error, statement.place)
+            raise
+        if outcome is not None:
+            if isinstance(outcome, GatewayResponse):
+                return outcome
+            return _go_on(outcome, statement, rest, ctx)
+    return None
+
+
+async def _go_on(begun: Waiting, statement: Statement, rest: Iterator[Statement], ctx: Context) -> Outcome:
+    """The rest of a run: the statement that has begun, and those behind it."""
     try:
-        if ctx.trace_entries is not None:
-            return await _run_traced(statements, ctx)
-        for statement in statements:
+        outcome: Outcome | Waiting = await begun
+        if outcome is not None:
+            return outcome
+        for statement in rest:
             if ctx.unverified and not statement.runs_ahead:
                 await ctx.verified()
-            response = await statement(ctx)
-            if response is not None:
-                return response
+            try:
+                outcome = statement(ctx)
+            except BodyNotBuffered as unread:
+                outcome = _read(unread, statement, ctx)
+            if outcome is not None and not isinstance(outcome, GatewayResponse):
+                outcome = await outcome
+            if outcome is not None:
+                return outcome
     except GatewayError as error:
-        if statement is not None:
-            locate(error, statement.place)
+        locate(error, statement.place)
         raise
     return None
 
 
-async def _run_traced(statements: Statements, ctx: Context) -> GatewayResponse | None:
+async def _verified(statement: Statement, ctx: Context) -> Outcome:
+    await ctx.verified()
+    return await _one(statement, ctx)
+
+
+async def _one(statement: Statement, ctx: Context) -> Outcome:
+    try:
+        outcome = statement(ctx)
+    except BodyNotBuffered as unread:
+        outcome = _read(unread, statement, ctx)
+    return outcome if outcome is None or isinstance(outcome, GatewayResponse) else await outcome
+
+
+async def _read(unread: BodyNotBuffered, statement: Statement, ctx: Context) -> Outcome:
+    await unread.message.read()
+    return await _one(statement, ctx)
+
+
+async def _run_traced(statements: Statements, ctx: Context) -> Outcome:
     for statement in statements:
         place = statement.place
         if ctx.unverified and not statement.runs_ahead:
             await ctx.verified()
         started = ctx.services.monotonic()
         try:
-            response = await statement(ctx)
+            response = await _one(statement, ctx)
         except GatewayError as error:
             locate(error, place)
             ctx.trace({"message": error.message, "reason": error.reason}, place.element, "error")
