@@ -29,7 +29,8 @@ API_VERSIONS = {
     "Microsoft.Authorization": "2022-04-01",
     "Microsoft.CognitiveServices": "2024-10-01",
     "Microsoft.EventHub": "2024-01-01",
-    "Microsoft.Insights": "2020-02-02",
+    "Microsoft.Insights/components": "2020-02-02",
+    "Microsoft.Insights/workbooks": "2023-06-01",
     "Microsoft.KeyVault": "2023-07-01",
     "Microsoft.ManagedIdentity": "2023-01-31",
     "Microsoft.Network/privateDnsZones": "2024-06-01",
@@ -49,6 +50,7 @@ PROPERTIES = {
         versionUpgradeOption""",
     "Microsoft.EventHub/namespaces": "disableLocalAuth minimumTlsVersion publicNetworkAccess",
     "Microsoft.EventHub/namespaces/eventhubs": "partitionCount messageRetentionInDays",
+    "Microsoft.Insights/workbooks": "displayName description category sourceId version serializedData",
     "Microsoft.KeyVault/vaults": """tenantId sku sku.family sku.name accessPolicies enableRbacAuthorization
         enableSoftDelete softDeleteRetentionInDays publicNetworkAccess networkAcls networkAcls.bypass
         networkAcls.defaultAction networkAcls.ipRules networkAcls.ipRules.value""",
@@ -76,8 +78,8 @@ PROPERTIES = {
 }
 # https://learn.microsoft.com/azure/azure-resource-manager/bicep/bicep-functions
 FUNCTIONS = frozenset(
-    "empty environment filter guid items join last loadJsonContent replace resourceGroup resourceId split string "
-    "subscription subscriptionResourceId tenant toLower toObject union uniqueString".split()
+    "concat empty environment filter guid items join last loadJsonContent loadTextContent map replace resourceGroup "
+    "resourceId split string subscription subscriptionResourceId tenant toLower toObject union uniqueString".split()
 )
 DECORATORS = frozenset("allowed description maxLength maxValue metadata minLength minValue secure".split())
 DECLARED = ("param", "var", "resource", "module")
