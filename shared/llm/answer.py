@@ -44,6 +44,12 @@ class DocumentReader:
         self._document: Any = None
 
     @property
+    def model(self) -> str:
+        """The model the answer names; empty when it names none."""
+        model = self._document.get("model") if isinstance(self._document, dict) else None
+        return model if isinstance(model, str) else ""
+
+    @property
     def facts(self) -> Facts:
         """What the answer told."""
         facts = Facts()
@@ -106,6 +112,11 @@ class StreamReader:
     def usage(self) -> Usage | None:
         """The usage the backend told, if it has."""
         return self._facts.usage
+
+    @property
+    def model(self) -> str:
+        """The model the stream has named; empty when it has named none."""
+        return self._facts.model or self.facts.model
 
     @property
     def facts(self) -> Facts:

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
@@ -20,6 +21,7 @@ from shared.policies.sections import Sections
 if TYPE_CHECKING:
     from shared.config.certificates import ClientCertificate
     from shared.expressions import Compiled
+    from shared.llm.prices import PriceTable
 
 SECTIONS: tuple[Section, ...] = get_args(Section)
 M = TypeVar("M", bound=Markup)
@@ -31,7 +33,8 @@ class Compiler:
 
     What a policy's `content` may ask for: `statements` (nested policies), `value` (text that may be an expression),
     `model` (a child element as a Markup), `part` (a child element that is a policy), `known` (an attribute that can be
-    checked at load), `problem`, the configuration in `gateway`, the `certificates` and `schemas` it declares.
+    checked at load), `problem`, the configuration in `gateway`, the `certificates` and `schemas` it declares, and
+    `prices`.
     """
 
     def __init__(
@@ -63,6 +66,13 @@ class Compiler:
         self._fragment = ""
         self._paths: dict[int, str] = {}
         self._seen: set[str] = set()
+
+    @cached_property
+    def prices(self) -> "PriceTable":
+        """What models cost; made for the first policy that asks."""
+        from shared.llm.prices import PriceTable
+
+        return PriceTable(self.gateway.prices)
 
     # documents
 

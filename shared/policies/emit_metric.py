@@ -8,7 +8,7 @@ from shared.context import Context
 from shared.message import GatewayResponse
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
-from shared.policies.metric_dimensions import Dimensions, read_dimensions
+from shared.policies.metric_dimensions import Dimensions, read_dimensions, resolved
 from shared.policies.nodes import Element
 from shared.policies.policy import Policy
 from shared.telemetry.metrics import Metrics
@@ -34,8 +34,8 @@ class EmitMetric(Policy):
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """Count."""
-        value, dimensions = await self.value(ctx), await self.dimensions.values(ctx)
-        ctx.services.get(Metrics).emit(self.namespace, self.name, value, dimensions)  # type: ignore[type-abstract]
+        value, dimensions = await self.value(ctx), resolved(await self.dimensions.evaluate(ctx), ctx)
+        ctx.services.get(Metrics).add(self.namespace, ((self.name, value),), dimensions)  # type: ignore[type-abstract]
         if ctx.tracing:
-            ctx.trace({"name": self.name, "value": value, "dimensions": dimensions}, self.element)
+            ctx.trace({"name": self.name, "value": value, "dimensions": dict(dimensions)}, self.element)
         return None

@@ -1,18 +1,26 @@
 """The dimensions of emit-metric and of the token metrics: names, values, and the defaults APIM fills in itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 from pydantic import Field
 
 from shared.context import Context
+from shared.errors import PolicyFailed
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.nodes import Element
 from shared.policies.policy import Markup
+from shared.telemetry.metrics import Pairs
+
+UNKNOWN = "N/A"
+
+Default = Callable[[Context], str | None]
+Defaults = Mapping[str, Default]
 
 # Names that need no value (emit-metric page); compared without regard to case.
-DEFAULTS: dict[str, Callable[[Context], str | None]] = {
+DEFAULTS: Defaults = {
     "api id": lambda ctx: ctx.api.id if ctx.api is not None else None,
     "operation id": lambda ctx: ctx.operation.id if ctx.operation is not None else None,
     "product id": lambda ctx: ctx.product.id if ctx.product is not None else None,
@@ -23,6 +31,10 @@ DEFAULTS: dict[str, Callable[[Context], str | None]] = {
     "backend id": lambda ctx: ctx.backend.id if ctx.backend is not None else None,
 }
 
+Failed = Callable[[str, PolicyFailed], None]
+Evaluated = tuple[tuple[str, str | Default], ...]
+"""Dimensions in the order of their names; a default one, whose value may not be known yet, with what tells it."""
+
 
 class Dimension(Markup):
     """A dimension; without a value its name is one of the defaults."""
@@ -32,26 +44,59 @@ class Dimension(Markup):
 
 
 class Dimensions(Markup):
-    """All dimensions of a metric."""
+    """All dimensions of a metric. Names are compared without regard to case, as in APIM since May 2025; of two equal
+    ones the last counts."""
 
     items: tuple[Dimension, ...] = Field((), alias="(items)")
+    defaults: Defaults = Field(DEFAULTS, alias="(defaults)", repr=False)
 
-    async def values(self, ctx: Context) -> dict[str, str]:
-        """Name to value for this request. What is not known now, such as the product of a call without one, reads
-        `N/A`; so does a dimension whose computed name is no default and that has no value."""
-        found: dict[str, str] = {}
+    async def evaluate(self, ctx: Context, failed: Failed | None = None) -> Evaluated:
+        """The names, and the values that are computed or written down, for this request as it stands now.
+
+        PolicyFailed when an expression throws; with `failed`, that is told of it (with the dimension's name, as far as
+        it is known) and the dimension reads `N/A`, or is left out when it is its name that has failed.
+        """
+        if self._constant is not None:
+            return self._constant
+        found: dict[str, tuple[str, str | Default]] = {}
         for item in self.items:
-            name = await item.name(ctx)
-            if item.value is not None:
-                value: str | None = await item.value(ctx)
-            else:
-                default = DEFAULTS.get(name.lower())
-                value = default(ctx) if default is not None else None
-            found[name] = value or "N/A"
-        return found
+            name = ""
+            try:
+                name = await item.name(ctx)
+                found[name.lower()] = name, await self._value(ctx, name, item)
+            except PolicyFailed as failure:
+                if failed is None:
+                    raise
+                failed(name, failure)
+                if name:
+                    found[name.lower()] = name, UNKNOWN
+        return tuple([found[key] for key in sorted(found)])
+
+    @cached_property
+    def _constant(self) -> Evaluated | None:
+        """What holds for every request; None when an expression gives some of it."""
+        found: dict[str, tuple[str, str | Default]] = {}
+        for item in self.items:
+            if item.name.compiled is not None or (item.value is not None and item.value.compiled is not None):
+                return None
+            name = item.name.constant
+            value = item.value.constant or UNKNOWN if item.value is not None else self.defaults[name.lower()]
+            found[name.lower()] = name, value
+        return tuple(found[key] for key in sorted(found))
+
+    async def _value(self, ctx: Context, name: str, item: Dimension) -> str | Default:
+        if item.value is not None:
+            return await item.value(ctx) or UNKNOWN
+        return self.defaults.get(name.lower(), UNKNOWN)
 
 
-def read_dimensions(element: Element, compiler: Compiler) -> dict[str, Any]:
+def resolved(dimensions: Evaluated, ctx: Context) -> Pairs:
+    """All values. What is not known, such as the product of a call without one, reads `N/A`; so does a dimension whose
+    computed name is no default and that has no value."""
+    return tuple([(name, value if isinstance(value, str) else value(ctx) or UNKNOWN) for name, value in dimensions])
+
+
+def read_dimensions(element: Element, compiler: Compiler, defaults: Defaults = DEFAULTS) -> dict[str, Any]:
     """The `dimension` children.
 
     APIM's pages ask for one to five (earlier: ten) of one's own, a limit of Azure Monitor's; documents in use have none
@@ -59,14 +104,20 @@ def read_dimensions(element: Element, compiler: Compiler) -> dict[str, Any]:
     """
     compiler.expect_no_text(element)
     items: list[Dimension] = []
+    names: set[str] = set()
     for child in compiler.children(element, "dimension"):
         compiler.expect_no_content(child)
         item = compiler.model(child, Dimension)
         if item is None:
             continue
-        name = item.name.constant
-        is_default = isinstance(name, str) and name.lower() in DEFAULTS
-        if item.value is None and isinstance(name, str) and not is_default:
-            compiler.problem(child, f"dimension {name} needs a value: only default dimensions have one of their own")
         items.append(item)
-    return {"dimensions": Dimensions.model_validate({"(items)": tuple(items)})}
+        name = item.name.constant
+        if not isinstance(name, str):
+            continue
+        if item.value is None and name.lower() not in defaults:
+            compiler.problem(child, f"dimension {name} needs a value: only default dimensions have one of their own")
+            items.pop()
+        elif name.lower() in names:
+            compiler.problem(child, f"dimension {name} is there twice: the last one counts", severity="warning")
+        names.add(name.lower())
+    return {"dimensions": Dimensions.model_validate({"(items)": tuple(items), "(defaults)": defaults})}

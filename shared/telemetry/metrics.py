@@ -3,7 +3,7 @@
 import logging
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,12 +12,19 @@ log = logging.getLogger("gateway.metrics")
 # An expression can give a dimension a new value with every request; the series of a namespace must stay countable.
 MOST_SERIES = 10_000
 
+Pairs = tuple[tuple[str, str], ...]
+"""Dimensions, name and value, in the order of their names without regard to case."""
+
 
 class Metrics(Protocol):
     """Where custom metrics go. Never raises and never waits: a metric must not fail or slow a request."""
 
     def emit(self, namespace: str, name: str, value: float, dimensions: Mapping[str, str]) -> None:
         """Add a value to the series of this metric with these dimensions."""
+        ...
+
+    def add(self, namespace: str, values: Iterable[tuple[str, float]], dimensions: Pairs) -> None:
+        """The same for several metrics of a namespace that have the same dimensions."""
         ...
 
 
@@ -38,7 +45,7 @@ class Total:
         self.max = max(self.max, other.max)
 
 
-Series = tuple[str, str, tuple[tuple[str, str], ...]]
+Series = tuple[str, str, Pairs]
 
 
 class MetricTotals:
@@ -54,22 +61,28 @@ class MetricTotals:
         """Values that were not counted, since the start."""
 
     def emit(self, namespace: str, name: str, value: float, dimensions: Mapping[str, str]) -> None:
-        """Add a value. Values that are no numbers, and past `most_series` new series, are counted in `dropped`; the
+        """Add a value; see `add`."""
+        pairs = tuple(sorted(dimensions.items(), key=lambda pair: pair[0].lower()))
+        self.add(namespace, ((name, value),), pairs)
+
+    def add(self, namespace: str, values: Iterable[tuple[str, float]], dimensions: Pairs) -> None:
+        """Add values. Those that are no numbers, and those past `most_series` new series, are counted in `dropped`; the
         latter is said once per round.
         """
-        if not math.isfinite(value):
-            self.dropped += 1
-            return
-        key = (namespace, name, tuple(sorted(dimensions.items(), key=lambda pair: pair[0].lower())))
         with self._lock:
-            total = self._total(key, 1)
-            if total is None:
-                return
-            total.count += 1
-            total.sum += value
-            total.min = min(total.min, value)
-            total.max = max(total.max, value)
-        log.debug("metric %s/%s %s %s", namespace, name, value, dimensions)
+            for name, value in values:
+                if not math.isfinite(value):
+                    self.dropped += 1
+                    continue
+                total = self._total((namespace, name, dimensions), 1)
+                if total is None:
+                    continue
+                total.count += 1
+                total.sum += value
+                if value < total.min:
+                    total.min = value
+                if value > total.max:
+                    total.max = value
 
     def take(self) -> dict[Series, Total]:
         """All series since the last call; they begin anew."""

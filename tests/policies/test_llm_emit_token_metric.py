@@ -1,33 +1,335 @@
-"""llm-emit-token-metric: read completely, told as not yet executed."""
+"""llm-emit-token-metric: every token of a call is counted once, by its dimensions, with what it costs."""
 
+import json
+import time
+from collections import defaultdict
+from typing import Any
+
+import httpx
 import pytest
 
-from tests.policies.running import document, policies, problems
-from tests.support.backend import Backend
+from shared.telemetry.metrics import Metrics, MetricTotals, Series, Total
+from tests.policies.running import Running, document, policies, problems
+from tests.policies.semantic import cached, lookup, status
+from tests.policies.semantic import document as cached_document
+from tests.support.backend import Backend, Script
 
-BACKENDS = {"backends": {"embeddings": "http://127.0.0.1:9/embeddings"}}
-METRIC = """<{0}-emit-token-metric namespace="openai"><dimension name="Backend ID" />
-    <dimension name="User ID" value='@(context.Request.Headers.GetValueOrDefault("x-user-id", "N/A"))' />
-</{0}-emit-token-metric>"""
+CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there"}]}
+STREAM = {**CHAT, "stream": True}
+PROMPT, COMPLETION = 2, 19  # what the scripted backend bills for CHAT: its words and those of its answer
+COUNTED = {"Total Tokens": PROMPT + COMPLETION, "Prompt Tokens": PROMPT, "Completion Tokens": COMPLETION}
+METRIC = '<llm-emit-token-metric namespace="n"><dimension name="API ID" /></llm-emit-token-metric>'
 
 
-@pytest.mark.parametrize("name", ["llm", "azure-openai"])
-def test_documents_load_and_say_what_does_not_run_yet(name: str, backend: Backend) -> None:
-    xml = document(inbound=METRIC.format(name))
-    assert problems(xml, **BACKENDS) == []
-    (warning,) = problems(xml, warnings=True, **BACKENDS)
-    assert f"{name}-emit-token-metric is checked but not yet executed" in warning
-    with policies(xml, backend.url, **BACKENDS) as gateway:
-        assert gateway.call().status_code == 200
+def chat(gateway: Running, body: dict[str, Any] | None = None, **options: Any) -> httpx.Response:
+    return gateway.call("POST", "/v1/chat/completions", json=CHAT if body is None else body, **options)
+
+
+class Counted:
+    """The metrics of a gateway so far."""
+
+    def __init__(self, gateway: Any) -> None:
+        self.metrics: MetricTotals = gateway.app.services.extras[Metrics]
+        self.series: dict[Series, Total] = {}
+
+    def sums(self, namespace: str = "n") -> dict[str, float]:
+        """What a user sees who sums up each metric of a namespace, whatever its dimensions."""
+        self._take()
+        found: dict[str, float] = defaultdict(float)
+        for (of, name, _), total in self.series.items():
+            if of == namespace:
+                found[name] += total.sum
+        return dict(found)
+
+    def tokens(self, namespace: str = "n") -> dict[str, float]:
+        """The same without Cost."""
+        return {name: value for name, value in self.sums(namespace).items() if name != "Cost"}
+
+    def dimensions(self, name: str, namespace: str = "n") -> list[dict[str, str]]:
+        """The dimensions of all series of a metric."""
+        self._take()
+        return [dict(pairs) for of, metric, pairs in self.series if (of, metric) == (namespace, name)]
+
+    def wait(self, name: str = "Total Tokens", namespace: str = "n") -> float:
+        """The sum of a metric, once there is one: the end of a stream is counted when its client has it."""
+        deadline = time.monotonic() + 5
+        while not (found := self.sums(namespace).get(name)):
+            assert time.monotonic() < deadline, f"no {name} in {self.series}"
+            time.sleep(0.01)
+        return found
+
+    def _take(self) -> None:
+        taken = self.metrics.take()
+        for key, total in taken.items():
+            self.series.setdefault(key, Total()).add(total)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("script", [Script(), Script(gzip=True), Script(chunk_every=0.002)], ids=["", "gzip", "slow"])
+@pytest.mark.parametrize("element", ["llm", "azure-openai"])
+def test_tokens_are_those_the_backend_tells(backend: Backend, element: str, script: Script, stream: bool) -> None:
+    backend.script = script
+    with policies(document(METRIC.replace("llm-", f"{element}-")), backend.url) as gateway:
+        counted = Counted(gateway)
+        answer = chat(gateway, {**CHAT, "stream": stream})
+        assert ('"usage":{' in answer.text.replace(" ", "")) is not stream  # who did not ask does not see it
+        counted.wait()
+        assert counted.tokens() == COUNTED
+        assert counted.dimensions("Total Tokens") == [{"API ID": "chat"}]
+
+
+BODIES: dict[str, dict[str, Any]] = {
+    "/v1/completions": {"model": "gpt-4o", "prompt": "hello there"},
+    "/v1/responses": {"model": "gpt-4o", "input": "hello there"},
+    "/v1/messages": {**CHAT, "max_tokens": 100},
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", BODIES)
+def test_every_schema_is_counted(backend: Backend, path: str, stream: bool) -> None:
+    with policies(document(METRIC), backend.url) as gateway:
+        counted = Counted(gateway)
+        body, headers = {**BODIES[path], "stream": stream}, {"anthropic-version": "2023-06-01"}
+        assert gateway.call("POST", path, json=body, headers=headers).status_code == 200
+        counted.wait()
+        assert counted.tokens() == COUNTED
+
+
+def test_what_the_backend_tells_in_detail_is_counted_apart(backend: Backend) -> None:
+    usage = {
+        "prompt_tokens": 100,
+        "completion_tokens": 50,
+        "total_tokens": 150,
+        "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 20, "audio_tokens": 3, "image_tokens": 4},
+        "completion_tokens_details": {
+            "reasoning_tokens": 40,
+            "audio_tokens": 2,
+            "accepted_prediction_tokens": 5,
+            "rejected_prediction_tokens": 6,
+        },
+    }
+    backend.script = Script(body=json.dumps({"model": "gpt-4o", "choices": [], "usage": usage}))
+    with policies(document(METRIC), backend.url) as gateway:
+        counted = Counted(gateway)
+        chat(gateway)
+        assert counted.tokens() == {
+            "Total Tokens": 150,
+            "Prompt Tokens": 100,
+            "Completion Tokens": 50,
+            "Cached Tokens": 60,
+            "Cache Creation Prompt Tokens": 20,
+            "Reasoning Tokens": 40,
+            "Prompt Audio Tokens": 3,
+            "Completion Audio Tokens": 2,
+            "Prompt Image Tokens": 4,
+            "Accepted Prediction Tokens": 5,
+            "Rejected Prediction Tokens": 6,
+        }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_counts_of_a_tokenizer_are_marked_and_part_of_the_sum(backend: Backend, stream: bool) -> None:
+    backend.scripts.append(Script(usage=False))
+    with policies(document(METRIC), backend.url) as gateway:
+        counted = Counted(gateway)
+        chat(gateway, {**CHAT, "stream": stream})
+        estimated = counted.wait()
+        chat(gateway)
+        assert counted.sums()["Total Tokens"] == estimated + PROMPT + COMPLETION
+        assert counted.dimensions("Prompt Tokens") == [{"API ID": "chat", "Estimated": "true"}, {"API ID": "chat"}]
+
+
+def test_a_client_that_leaves_is_counted_for_what_was_delivered(backend: Backend) -> None:
+    backend.script = Script(chunk_every=0.05, text="word " * 400)
+    with policies(document(METRIC), backend.url) as gateway:
+        counted = Counted(gateway)
+        with gateway.client.stream("POST", "/api/v1/chat/completions", json=STREAM) as answer:
+            chunks = answer.iter_text()
+            for _ in range(10):
+                next(chunks)
+        assert backend.last.client_left.wait(5)
+        assert 0 < counted.wait("Completion Tokens") < 40
+        assert counted.dimensions("Completion Tokens") == [{"API ID": "chat", "Estimated": "true"}]
+
+
+RETRY = '<retry condition="@(context.Response.StatusCode >= 500)" count="3" interval="0"><forward-request /></retry>'
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_call_is_counted_once_whatever_attempts_it_took(backend: Backend, stream: bool) -> None:
+    pool = {"pool": {"services": [{"id": "bad", "priority": 1}, {"id": "good", "priority": 2}], "failover": True}}
+    inbound = METRIC.replace("API ID", "Backend ID") + '<set-backend-service backend-id="both" />'
+    backend.scripts.extend([Script(status=503), Script(status=500)])
+    with Backend(script=Script(status=500)) as bad:
+        backends = {"bad": bad.url, "good": backend.url, "both": pool}
+        with policies(document(inbound, backend=RETRY), backend.url, backends=backends) as gateway:
+            counted = Counted(gateway)
+            assert chat(gateway, {**CHAT, "stream": stream}).status_code == 200
+            assert len(backend.requests) == 3
+            counted.wait()
+            assert counted.tokens() == COUNTED
+            assert counted.dimensions("Total Tokens") == [{"Backend ID": "good"}]
+
+
+def test_what_is_no_call_to_a_model_or_fails_counts_nothing(backend: Backend) -> None:
+    with policies(document(METRIC), backend.url) as gateway:
+        counted = Counted(gateway)
+        assert gateway.call("GET", "/v1/models").status_code == 200
+        for script in (Script(status=500), Script(status=429), Script(hang_up=True)):
+            backend.script = script
+            assert chat(gateway).status_code >= 429
+        assert counted.sums() == {}
+
+
+def test_a_refused_call_counts_nothing(backend: Backend) -> None:
+    limit = '<rate-limit-by-key calls="1" renewal-period="60" counter-key="k" />'
+    with policies(document(METRIC + limit), backend.url) as gateway:
+        counted = Counted(gateway)
+        assert [chat(gateway).status_code for _ in range(2)] == [200, 429]
+        assert counted.tokens() == COUNTED
+
+
+@pytest.mark.parametrize("limit", ["", 'count-cached-answers="true"'], ids=["", "cached answers count for the limit"])
+def test_an_answer_of_the_cache_has_used_nothing(limit: str) -> None:
+    limited = f'<llm-token-limit counter-key="k" tokens-per-minute="1000" estimate-prompt-tokens="false" {limit} />'
+    with cached(cached_document(lookup(), inbound=METRIC + limited)) as gateway:
+        counted = Counted(gateway.gateway)
+        gateway.chat("What is it?")
+        gateway.kept()
+        before = counted.tokens()
+        assert before["Total Tokens"] > 0
+        assert status(gateway.chat("What is it?")) == "exact"
+        assert counted.tokens() == before
+
+
+def test_every_policy_of_a_request_counts(backend: Backend) -> None:
+    """One at the scope of the API and one of the operation, and a namespace of its own."""
+    own = METRIC.replace('"n"', '"own"')
+    files = {"api.xml": document(METRIC)}
+    with policies(document(f"<base />{METRIC}{own}"), backend.url, files=files, api={"policy": "api.xml"}) as gateway:
+        counted = Counted(gateway)
+        chat(gateway)
+        assert counted.tokens("n") == {name: 2 * value for name, value in COUNTED.items()}
+        assert counted.tokens("own") == COUNTED
+
+
+def test_dimensions(backend: Backend) -> None:
+    inbound = """<llm-emit-token-metric>
+        <dimension name="api id" /><dimension name="Operation ID" /><dimension name="Product ID" />
+        <dimension name="User ID" /><dimension name="Subscription ID" value="mine" /><dimension name="Location" />
+        <dimension name="Gateway ID" /><dimension name="Backend ID" /><dimension name="Model" />
+        <dimension name='@("Caller")' value='@(context.Request.Headers.GetValueOrDefault("x-caller", "nobody"))' />
+        <dimension name="Empty" value="@((string)null)" />
+    </llm-emit-token-metric><set-header name="x-caller"><value>somebody else</value></set-header>"""
+    with policies(document(inbound), backend.url) as gateway:
+        counted = Counted(gateway)
+        chat(gateway, headers={"x-caller": "me"})
+        assert counted.dimensions("Total Tokens", "API Management") == [
+            {
+                "api id": "chat",
+                "Operation ID": "post",
+                "Product ID": "N/A",
+                "User ID": "N/A",
+                "Subscription ID": "mine",
+                "Location": "local",
+                "Gateway ID": "managed",
+                "Backend ID": "main",
+                "Model": "gpt-4o",
+                "Caller": "me",
+                "Empty": "N/A",
+            }
+        ]
+
+
+def test_a_dimension_that_fails_is_told_and_fails_no_request(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbound = """<llm-emit-token-metric namespace="n"><dimension name="API ID" />
+        <dimension name="Bad" value='@((string)context.Variables["missing"])' />
+        <dimension name='@((string)context.Variables["missing"])' value="x" /></llm-emit-token-metric>"""
+    with policies(document(inbound), backend.url) as gateway:
+        counted = Counted(gateway)
+        assert [chat(gateway).status_code for _ in range(3)] == [200] * 3
+        assert counted.sums()["Total Tokens"] == 3 * (PROMPT + COMPLETION)
+        assert counted.dimensions("Total Tokens") == [{"API ID": "chat", "Bad": "N/A"}]
+    told = [record.getMessage() for record in caplog.records if "is N/A" in record.getMessage()]
+    assert len(told) == 2 and told[0].startswith("operation.xml:1: dimension Bad of llm-emit-token-metric is N/A: ")
+
+
+# what it costs
+
+
+def test_a_call_costs_what_its_model_costs(backend: Backend) -> None:
+    with policies(document(METRIC), backend.url) as gateway:
+        counted = Counted(gateway)
+        chat(gateway)
+        chat(gateway, {**CHAT, "model": "gpt-4o-mini-2024-07-18"})
+        mini = (PROMPT * 0.15 + COMPLETION * 0.6) / 1e6
+        assert counted.sums()["Cost"] == pytest.approx((PROMPT * 2.5 + COMPLETION * 10) / 1e6 + mini)
+        assert counted.dimensions("Cost") == [
+            {"API ID": "chat", "Currency": "USD", "Model": "gpt-4o"},
+            {"API ID": "chat", "Currency": "USD", "Model": "gpt-4o-mini-2024-07-18"},
+        ]
+
+
+def test_the_configuration_has_the_last_word_on_prices(backend: Backend) -> None:
+    config = """
+    prices:
+      - { model: gpt-4o, input: 1000000, output: 1000, currency: EUR }
+      - { model: "*", backend: ptu, input: 0, output: 0, currency: EUR }
+    """
+    inbound = METRIC + (
+        '<choose><when condition="@(context.Request.Headers.ContainsKey(&quot;x-ptu&quot;))">'
+        '<set-backend-service backend-id="ptu" /></when></choose>'
+    )
+    with policies(document(inbound), backend.url, config=config, backends={"ptu": backend.url}) as gateway:
+        counted = Counted(gateway)
+        chat(gateway)
+        assert counted.sums()["Cost"] == pytest.approx(PROMPT + COMPLETION / 1000)
+        chat(gateway, headers={"x-ptu": "1"})
+        assert counted.sums()["Cost"] == pytest.approx(PROMPT + COMPLETION / 1000)
+        assert counted.sums()["Total Tokens"] == 2 * (PROMPT + COMPLETION)
+        assert counted.dimensions("Cost") == [{"API ID": "chat", "Currency": "EUR", "Model": "gpt-4o"}]
+
+
+def test_a_model_without_a_price_has_no_cost_and_is_told_of_once(
+    backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    with policies(document(METRIC), backend.url) as gateway:
+        counted = Counted(gateway)
+        for _ in range(3):
+            chat(gateway, {**CHAT, "model": "home-made"})
+        assert "Cost" not in counted.sums()
+        assert counted.sums()["Total Tokens"] == 3 * (PROMPT + COMPLETION)
+    assert caplog.text.count("no price is known for model 'home-made'") == 1
+
+
+def test_a_document_may_call_a_dimension_as_it_likes(backend: Backend) -> None:
+    """Documents have a dimension for the model already, since API Management adds none."""
+    inbound = METRIC.replace('"API ID"', '"model" value="the deployment"')
+    with policies(document(inbound), backend.url) as gateway:
+        counted = Counted(gateway)
+        chat(gateway)
+        assert counted.dimensions("Cost") == [{"Currency": "USD", "model": "the deployment"}]
 
 
 @pytest.mark.parametrize(
     ("xml", "message"),
     [
-        (METRIC.format("llm").replace('namespace="openai"', 'value="2"'), "unknown attribute value"),
-        ('<llm-emit-token-metric><dimension name="Mine" /></llm-emit-token-metric>', "dimension Mine needs a value"),
+        (METRIC.replace("<dimension", '<dimension name="Mine" /><dimension'), "dimension Mine needs a value"),
+        (METRIC.replace('namespace="n"', 'value="2"'), "attribute value: only 1: these metrics have the counts of"),
+        (METRIC.replace('namespace="n"', 'value="@(1)"'), "attribute value: policy expressions are not allowed here"),
+        (METRIC.replace('"n"', '"@(1)"'), "attribute namespace: policy expressions are not allowed here"),
+        (METRIC.replace("<dimension", "text<dimension"), "unexpected text: text"),
     ],
 )
 def test_what_is_wrong_is_told_at_load(xml: str, message: str) -> None:
-    found = problems(document(inbound=xml), **BACKENDS)
+    found = problems(document(inbound=xml))
     assert len(found) == 1 and message in found[0], found
+
+
+def test_what_is_odd_is_told_and_loads() -> None:
+    twice = METRIC.replace("</llm", '<dimension name="api id" value="x" /></llm')
+    (found,) = problems(document(inbound=twice.replace('namespace="n"', 'value="1.0"')), warnings=True)
+    assert "dimension api id is there twice: the last one counts" in found
