@@ -44,6 +44,8 @@ def end_span(ctx: Context, completion: Completion) -> None:
     if span is None or span.sample_rate is None or telemetry is None:
         return
     attributes = _http(ctx, completion, span.method)
+    if completion.outcome != "completed":
+        attributes[genai.OUTCOME] = completion.outcome
     _place(ctx, attributes)
     if ctx.operation is not None and ctx.operation.genai:
         _model(ctx, completion, attributes)

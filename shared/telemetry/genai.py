@@ -32,7 +32,7 @@ REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 
 # API Management
 REQUEST_ID = "apim.request_id"
-"""What callers find in x-request-id and x-gateway-request-id."""
+"""What callers find in x-gateway-request-id, and in x-request-id unless the backend has said one."""
 API_ID = "apim.api.id"
 OPERATION_ID = "apim.operation.id"
 PRODUCT_ID = "apim.product.id"
