@@ -7,7 +7,7 @@ from shared.context import Context
 from shared.errors import ClientGone, GatewayError
 from shared.gateway.error_body import error_response
 from shared.message import GatewayResponse
-from shared.policies.run import Shortcut, Statements, run
+from shared.policies.run import Shortcut, Statements, run, start
 from shared.policies.sections import Sections
 
 log = logging.getLogger("gateway")
@@ -27,7 +27,9 @@ async def run_pipeline(ctx: Context, sections: Sections) -> GatewayResponse:
             ("outbound", sections.outbound),
         ):
             ctx.section = name
-            ended = await run(statements, ctx)
+            ended = start(statements, ctx)
+            if ended is not None and not isinstance(ended, GatewayResponse):
+                ended = await ended
             if name == "backend" and isinstance(ctx.response, NotAsked) and ended is None:
                 raise ctx.response.error
             if ended is not None:

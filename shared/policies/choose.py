@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from shared.context import Context
-from shared.message import GatewayResponse
+from shared.message import BodyNotBuffered
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.nodes import Element
 from shared.policies.policy import Markup, Nested, Policy
-from shared.policies.run import Statements, run
+from shared.policies.run import Outcome, Statements, Waiting, run, start
 
 
 class When(Markup):
@@ -53,9 +53,20 @@ class Choose(Policy):
         compiler.expect_no_text(element)
         return {"branches": tuple(branches), "otherwise": otherwise}
 
-    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+    def __call__(self, ctx: Context) -> Outcome | Waiting:
         """Run the branch whose condition holds."""
-        for branch in self.branches:
+        for place, branch in enumerate(self.branches):
+            try:
+                holds = branch.condition.now(ctx)
+            except BodyNotBuffered:
+                return self._from(place, ctx)
+            if holds:
+                return start(branch.statements, ctx)
+        return start(self.otherwise, ctx)
+
+    async def _from(self, place: int, ctx: Context) -> Outcome:
+        """The same from a branch on, with what its condition needs read first."""
+        for branch in self.branches[place:]:
             if await branch.condition(ctx):
                 return await run(branch.statements, ctx)
         return await run(self.otherwise, ctx)

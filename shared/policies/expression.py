@@ -47,25 +47,30 @@ class Expression(Generic[T]):
 
     async def __call__(self, ctx: Context) -> T:
         """The value for this request; reads a body when the expression needs one. PolicyFailed when it throws."""
+        while True:
+            try:
+                return self.now(ctx)
+            except BodyNotBuffered as unread:
+                await unread.message.read()
+
+    def now(self, ctx: Context) -> T:
+        """The same without waiting: BodyNotBuffered when a body has to be read first."""
         result: T
         compiled = self.compiled
         if compiled is None:
             result = self.constant
             return result
-        while True:
-            try:
-                value = compiled(ctx)
-                if ctx.trace_entries is not None:
-                    ctx.trace({"expression": compiled.source, "value": value}, "expression")
-                result = value if self._convert is None else self._convert(value)
-                return result
-            except BodyNotBuffered as unread:
-                await unread.message.read()
-            except self._failure as failure:
-                raise PolicyFailed(
-                    reason="ExpressionValueEvaluationFailure",
-                    detail=f"Expression evaluation failed. {failure} in {compiled.source[:200]}",
-                ) from failure
+        try:
+            value = compiled(ctx)
+            if ctx.trace_entries is not None:
+                ctx.trace({"expression": compiled.source, "value": value}, "expression")
+            result = value if self._convert is None else self._convert(value)
+            return result
+        except self._failure as failure:
+            raise PolicyFailed(
+                reason="ExpressionValueEvaluationFailure",
+                detail=f"Expression evaluation failed. {failure} in {compiled.source[:200]}",
+            ) from failure
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

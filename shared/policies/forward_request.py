@@ -56,7 +56,7 @@ class ForwardRequest(Policy):
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """Forward once."""
-        if await self.buffer_request_body(ctx) and ctx.request.body is None:
+        if ctx.request.body is None and await self.buffer_request_body(ctx):
             await ctx.request.read()
         if ctx.response is not None:
             await ctx.response.aclose()

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, field_validator
 
 from shared.context import Context
-from shared.message import GatewayResponse
 from shared.policies.expression import refuse_expression
 from shared.policies.nodes import Element
-from shared.policies.run import Place, Statements
+from shared.policies.run import Outcome, Place, Statements, Waiting
 
 if TYPE_CHECKING:
     from shared.policies.compiler import Compiler
@@ -40,7 +39,9 @@ class Policy(Markup):
     A subclass names its element, the sections and scopes it may stand in, whether it may stand there only `once` per
     section of a document (all by APIM's policy reference), whether it `runs_ahead` of checks (see Statement), declares
     its attributes as fields, reads child elements in `content`, and acts in `__call__`: it returns None to go on, a
-    GatewayResponse to stop the pipeline, or raises a GatewayError to go to on-error. It keeps no state of its own.
+    GatewayResponse to stop the pipeline, or raises a GatewayError to go to on-error. It is `async` where it waits for
+    something; a plain one has at most one expression and asks for its value `now`, before it does anything. It keeps no
+    state of its own.
     """
 
     element: ClassVar[str]
@@ -66,7 +67,7 @@ class Policy(Markup):
         compiler.expect_no_content(element)
         return {}
 
-    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+    def __call__(self, ctx: Context) -> Outcome | Waiting:
         """Do what the policy does."""
         raise NotImplementedError
 

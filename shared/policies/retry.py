@@ -13,7 +13,7 @@ from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.nodes import Element
 from shared.policies.policy import Nested, Policy
-from shared.policies.run import run
+from shared.policies.run import start
 
 log = logging.getLogger("gateway")
 
@@ -72,7 +72,10 @@ class Retry(Policy):
         while True:
             error: GatewayError | None = None
             try:
-                if (answer := await run(self.statements, ctx)) is not None:
+                answer = start(self.statements, ctx)
+                if answer is not None and not isinstance(answer, GatewayResponse):
+                    answer = await answer
+                if answer is not None:
                     return answer
             except GatewayError as failure:
                 error = failure

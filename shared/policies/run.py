@@ -126,9 +126,9 @@ def start(statements: Statements, ctx: Context) -> Outcome | Waiting:
 async def _go_on(begun: Waiting, statement: Statement, rest: Iterator[Statement], ctx: Context) -> Outcome:
     """The rest of a run: the statement that has begun, and those behind it."""
     try:
-        outcome: Outcome | Waiting = await begun
-        if outcome is not None:
-            return outcome
+        answer = await begun
+        if answer is not None:
+            return answer
         for statement in rest:
             if ctx.unverified and not statement.runs_ahead:
                 await ctx.verified()
@@ -136,10 +136,10 @@ async def _go_on(begun: Waiting, statement: Statement, rest: Iterator[Statement]
                 outcome = statement(ctx)
             except BodyNotBuffered as unread:
                 outcome = _read(unread, statement, ctx)
-            if outcome is not None and not isinstance(outcome, GatewayResponse):
-                outcome = await outcome
             if outcome is not None:
-                return outcome
+                answer = outcome if isinstance(outcome, GatewayResponse) else await outcome
+                if answer is not None:
+                    return answer
     except GatewayError as error:
         locate(error, statement.place)
         raise

@@ -7,7 +7,6 @@ from pydantic import model_validator
 from shared.backends.target import split_url
 from shared.context import Context
 from shared.errors import PolicyFailed
-from shared.message import GatewayResponse
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.nodes import Element
@@ -64,20 +63,20 @@ class SetBackendService(Policy):
             split_url(literal)
         return self
 
-    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+    def __call__(self, ctx: Context) -> None:
         """Choose. PolicyFailed for an id that is not declared or a URL that is none."""
         if self.backend_id is not None:
-            id = await self.backend_id(ctx)
+            id = self.backend_id.now(ctx)
             if ctx.backends is None or not ctx.backends.knows(id):
                 raise PolicyFailed(reason="BackendNotFound", detail=f"no backend {id!r:.100}")
             ctx.backend_id, ctx.backend_url = id, None
             if ctx.tracing:
                 ctx.trace({"backend-id": id}, self.element)
         elif self.base_url is not None:
-            url = await self.base_url(ctx)
+            url = self.base_url.now(ctx)
             if ctx.backend_id is not None:
                 ctx.trace(f"backend {ctx.backend_id} stays: a base-url does not replace a backend-id", self.element)
-                return None
+                return
             try:
                 split_url(url)
             except ValueError as error:  # the URL itself may have been made of the caller's words
@@ -85,4 +84,3 @@ class SetBackendService(Policy):
             ctx.backend_url = url
             if ctx.tracing:
                 ctx.trace({"base-url": url}, self.element)
-        return None

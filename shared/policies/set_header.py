@@ -6,11 +6,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from shared.context import Context
-from shared.message import GatewayResponse, Headers
+from shared.message import Headers
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.nodes import Element
 from shared.policies.policy import Policy
+from shared.policies.run import Waiting
 
 ExistsAction = Literal["override", "skip", "append", "delete"]
 
@@ -47,16 +48,28 @@ class SetHeader(Policy):
         """The `value` children."""
         return {"values": tuple(compiler.value(child) for child in compiler.children(element, "value"))}
 
-    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+    def __call__(self, ctx: Context) -> Waiting | None:
         """Change the header."""
-        await self.apply(ctx, ctx.message.headers)
+        if self._plain is None:
+            return self._change(ctx)
+        name, value = self._plain
+        ctx.message.headers.set(name, value.now(ctx))
         return None
+
+    async def _change(self, ctx: Context) -> None:
+        await self.apply(ctx, ctx.message.headers)
 
     async def apply(self, ctx: Context, headers: Headers) -> None:
         """Change the header in `headers`."""
         values = [await value(ctx) for value in self.values]
         name, action = self._fixed or (await self.name(ctx), await self.exists_action(ctx))
         change(headers, name, action, values)
+
+    @cached_property
+    def _plain(self) -> tuple[str, Expression[str]] | None:
+        """The header that gets one value, whatever it had: what nearly all documents ask for."""
+        one = self._fixed is not None and self._fixed[1] == "override" and len(self.values) == 1
+        return (self._fixed[0], self.values[0]) if one and self._fixed is not None else None
 
     @cached_property
     def _fixed(self) -> tuple[str, ExistsAction] | None:

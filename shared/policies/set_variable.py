@@ -3,7 +3,6 @@
 from typing import Any, ClassVar
 
 from shared.context import Context
-from shared.message import GatewayResponse
 from shared.policies.expression import Expression
 from shared.policies.policy import Policy
 
@@ -20,9 +19,8 @@ class SetVariable(Policy):
     name: str
     value: Expression[Any]
 
-    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+    def __call__(self, ctx: Context) -> None:
         """Set the variable."""
-        ctx.variables[self.name] = value = await self.value(ctx)
-        if ctx.tracing:
+        ctx.variables[self.name] = value = self.value.now(ctx)
+        if ctx.trace_entries is not None:
             ctx.trace({"name": self.name, "value": value}, self.element)
-        return None
