@@ -56,7 +56,7 @@ def _copy(ctx: Context) -> tuple[Context, BackendCaller] | None:
     shadow = Context(copied, ctx.services)
     shadow.api, shadow.kind, shadow.operation, shadow.product = ctx.api, ctx.kind, ctx.operation, ctx.product
     shadow.backend_id, shadow.backend_url = ctx.backend_id, ctx.backend_url
-    shadow.client_certificate = ctx.client_certificate
+    shadow.client_certificate, shadow.withheld = ctx.client_certificate, ctx.withheld
     return shadow, backends
 
 

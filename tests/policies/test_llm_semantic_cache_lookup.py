@@ -405,6 +405,16 @@ def one_more(xml: str, tables: str, ports: tuple[int, int]) -> Any:
     return run()
 
 
+def test_a_sample_shows_the_backend_no_credentials() -> None:
+    with cached(document(lookup('sample-hits="100"'))) as gateway:
+        secrets = {"authorization": "Bearer of-the-caller", "api-key": "a-key-of-the-caller", "x-forwarded-for": "::1"}
+        gateway.chat(QUESTION, headers=secrets)
+        gateway.kept()
+        assert status(gateway.chat(ALIKE, headers=secrets)) == "semantic"
+        for request in gateway.backend.wait_for_requests(2):
+            assert {name: request.header(name) for name in secrets} == dict.fromkeys(secrets)
+
+
 def test_samples_tell_how_often_hits_are_false() -> None:
     with cached(document(lookup('sample-hits="100"'))) as gateway:
         gateway.says("Paris is the capital.")
