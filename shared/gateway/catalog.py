@@ -16,6 +16,7 @@ from shared.config.named_values import NamedValues
 from shared.config.openapi import operations_of
 from shared.errors import ConfigError
 from shared.gateway.authorize import Access
+from shared.gateway.llm_logging import LlmLogging
 from shared.gateway.match import Apis, Operations, compile_template
 from shared.llm.api_kind import ApiKind
 from shared.llm.kinds import api_kind
@@ -24,12 +25,13 @@ from shared.policies.documents import PolicyDocuments, compile_documents
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An API made ready: its operations, who may call it, what kind it is."""
+    """An API made ready: its operations, who may call it, what kind it is, what of its calls is logged."""
 
     api: Api
     kind: ApiKind
     access: Access
     operations: Operations[Operation]
+    llm_logging: LlmLogging | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def _read_schemas(loaded: Loaded, gateway: Gateway, folder: Path) -> None:
 def _route(loaded: Loaded, gateway: Gateway, api: Api, operations: list[Operation]) -> Route:
     products: tuple[Product, ...] = tuple(products_of(gateway, api.id))
     templates = [compile_template(operation, operation.method, operation.url_template) for operation in operations]
-    return Route(api, api_kind(api.kind), Access.of(api, products), Operations(templates))
+    llm_logging = LlmLogging.of(gateway.diagnostics, api.diagnostics)
+    return Route(api, api_kind(api.kind), Access.of(api, products), Operations(templates), llm_logging)
 
 
 def _operations(loaded: Loaded, folder: Path, api: Api) -> list[Operation]:

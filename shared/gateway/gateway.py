@@ -97,6 +97,8 @@ class Gateway:
         self.tracing.keep(ctx, catalog.named_values)
         await authorize(ctx, route.access, serving.keys)
         observe_model(ctx)
+        if route.llm_logging is not None:
+            route.llm_logging.begin(ctx)
         product = ctx.product.id if ctx.product is not None else ""
         return await run_pipeline(ctx, catalog.documents.sections(route.api.id, ctx.operation.id, product))
 

@@ -7,6 +7,7 @@ from typing import Any
 _GROW = frozenset(
     {"content", "refusal", "reasoning", "reasoning_content", "arguments", "text", "thinking", "transcript"}
 )
+_DEEPEST = 32
 # Bytes of audio that nobody can read, and numbers.
 _LEFT_OUT = frozenset({"data", "logprobs"})
 
@@ -41,7 +42,7 @@ class Growing:
         """What has been said so far."""
         return []
 
-    def join(self, into: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    def join(self, into: dict[str, Any], delta: Mapping[str, Any], depth: int = 0) -> None:
         """Add a delta: texts grow, items of lists are told by their `index`, objects merge, all else is replaced."""
         for name, value in delta.items():
             if name in _LEFT_OUT or value is None:
@@ -49,14 +50,18 @@ class Growing:
             match value:
                 case str() if name in _GROW:
                     self.grow(into, name, value)
+                case dict() | list() if depth > _DEEPEST:
+                    self.cut = True
                 case dict():
                     inner = into.setdefault(name, {})
                     if isinstance(inner, dict):
-                        self.join(inner, value)
-                case list() if not value or isinstance(value[0], dict):
+                        self.join(inner, value, depth + 1)
+                case list() if all(isinstance(one, dict) for one in value):
                     items = into.setdefault(name, Items())
                     if isinstance(items, Items):
-                        self._add_items(items, value)
+                        self._add_items(items, value, depth + 1)
+                case list() if any(isinstance(one, dict | list) for one in value):
+                    pass  # no schema has such a thing
                 case _ if self._fits(name, value):
                     into[name] = value
 
@@ -78,11 +83,11 @@ class Growing:
             items[index] = {}
         return items.get(index)
 
-    def _add_items(self, items: "Items", added: list[Any]) -> None:
+    def _add_items(self, items: "Items", added: list[Any], depth: int) -> None:
         for one in added:
-            item = self.item(items, one.get("index", len(items))) if isinstance(one, dict) else None
+            item = self.item(items, one.get("index", len(items)))
             if item is not None:
-                self.join(item, {name: value for name, value in one.items() if name != "index"})
+                self.join(item, {name: value for name, value in one.items() if name != "index"}, depth)
 
     def _fits(self, name: str, value: Any) -> bool:
         """Whether there is room for a member, which is taken then. Small things count as well: there may be many."""

@@ -1,0 +1,174 @@
+"""Logs the calls to models: what was asked and answered, once the answer is out."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared.backends.background import Background
+from shared.config.diagnostics import LARGEST_LOGGED, Diagnostics, LoggedMessages
+from shared.context import Context
+from shared.llm.call import LlmCall
+from shared.llm.conversations import conversation_of
+from shared.llm.usage import Usage
+from shared.policies.llm_exchange import Attempt, LlmExchange
+from shared.telemetry.llm_log import MARGIN, LlmLog, Logged, written
+from shared.telemetry.redaction import Redactor
+from shared.telemetry.spans import Value
+
+log = logging.getLogger("gateway.llm_log")
+
+# Prompt and answer up to so many bytes are written on the event loop, and only if redacting them takes no longer.
+AT_ONCE = 32_768
+SECONDS_AT_ONCE = 0.005
+# What takes longer than this to redact is withheld. The package regex counts CPU time.
+SECONDS = 1.0
+WITHHELD = Logged('["[withheld: redacting took too long]"]')
+
+
+@dataclass(frozen=True, slots=True)
+class LlmLogging:
+    """The log of one API's calls to models.
+
+    A call is logged when a backend was asked, whatever it answered: its last attempt, as the policies sent it, and the
+    answer as far as it has come. A request that a policy refuses or a cache answers is no call to a model, and is not
+    logged; neither are requests without a JSON body. Logs are never sampled.
+    """
+
+    requests: LoggedMessages
+    responses: LoggedMessages
+    redactor: Redactor
+
+    @classmethod
+    def of(cls, all_apis: Diagnostics | None, api: Diagnostics | None) -> "LlmLogging | None":
+        """The log that the diagnostics of all APIs and of one ask for; None when they ask for none."""
+        chosen = api or all_apis
+        if chosen is None or chosen.large_language_model.logs == "disabled":
+            return None
+        wanted = chosen.large_language_model
+        always = all_apis.large_language_model.redact if all_apis is not None else ()
+        redactor = Redactor((*always, *(wanted.redact if api is not None else ())))
+        return cls(wanted.requests, wanted.responses, redactor)
+
+    def begin(self, ctx: Context) -> None:
+        """Log the call that this request may become, where there is telemetry."""
+        if ctx.services.telemetry is None:
+            return
+        exchange = LlmExchange.of(ctx)
+        if self.responses.messages == "all":
+            exchange.keep_messages(min(self.responses.max_size_in_bytes, LARGEST_LOGGED) + MARGIN)
+        ctx.on_completion(lambda _: self._log(ctx, exchange))
+
+    async def _log(self, ctx: Context, exchange: LlmExchange) -> None:
+        attempt = exchange.attempt
+        if attempt is None or attempt.call is None or attempt.cached:
+            return
+        call = _Call(self, ctx, exchange, attempt, attempt.call)
+        if attempt.call.size + call.answered <= AT_ONCE:
+            try:
+                return call.hand_over(call.record(SECONDS_AT_ONCE))
+            except TimeoutError:
+                pass  # a pattern that is slow on this text: not on the event loop
+        await ctx.services.get(Background).start(call.log_aside(), "logging a call to a model")
+
+
+class _Call:
+    """One call, with what is known of it when it is over."""
+
+    def __init__(
+        self, logging: LlmLogging, ctx: Context, exchange: LlmExchange, attempt: Attempt, call: LlmCall
+    ) -> None:
+        self._logging = logging
+        self._services = ctx.services
+        self._reader = attempt.reader
+        self._call = call
+        self._time = ctx.timestamp.timestamp()
+        self._trace = (ctx.span.trace_id, ctx.span.span_id) if ctx.span is not None else (ctx.request_id.int, 0)
+        self._columns = _columns(ctx, exchange, call)
+        self._counts = _counts(ctx, exchange.usage, attempt, call)
+
+    @property
+    def answered(self) -> int:
+        """Bytes of the answer."""
+        return self._reader.size if self._reader is not None else 0
+
+    def record(self, seconds: float) -> LlmLog:
+        """The log of the call. TimeoutError when redacting takes longer than `seconds`."""
+        monotonic = self._services.monotonic
+        end = monotonic() + seconds
+        redact = self._logging.redactor.within(lambda: end - monotonic())
+        return self._with(self._request(redact), self._response(redact))
+
+    async def log_aside(self) -> None:
+        """Log it from a thread, with the longest time there is; what cannot be redacted in it is withheld."""
+        try:
+            record = await asyncio.to_thread(self.record, SECONDS)
+        except TimeoutError:
+            correlation = self._columns["CorrelationId"]
+            log.warning("request %s: redacting took more than %g s: prompt and answer withheld", correlation, SECONDS)
+            wanted = (self._logging.requests, self._logging.responses)
+            record = self._with(*(WITHHELD if one.messages == "all" else None for one in wanted))
+        self.hand_over(record)
+
+    def hand_over(self, record: LlmLog) -> None:
+        """Give it to the telemetry, on the event loop's thread."""
+        if (telemetry := self._services.telemetry) is not None:
+            for item in record.items():
+                telemetry.log(item)
+
+    def _request(self, redact: Callable[[str], str]) -> Logged | None:
+        if self._logging.requests.messages == "none":
+            return None
+        messages = conversation_of(self._call.schema.name).asked(self._call.body)
+        return written(messages, self._logging.requests.max_size_in_bytes, redact) if messages else None
+
+    def _response(self, redact: Callable[[str], str]) -> Logged | None:
+        if self._logging.responses.messages == "none" or self._reader is None:
+            return None
+        messages, cut = self._reader.messages()
+        if not messages and not cut:
+            return None
+        logged = written(messages, self._logging.responses.max_size_in_bytes, redact)
+        return Logged(logged.text, logged.cut or cut)
+
+    def _with(self, request: Logged | None, response: Logged | None) -> LlmLog:
+        return LlmLog(self._time, *self._trace, self._columns, self._counts, request, response)
+
+
+def _columns(ctx: Context, exchange: LlmExchange, call: LlmCall) -> dict[str, Value]:
+    """What every record of a call has: who called what."""
+    facts = exchange.facts
+    operation, subscription = ctx.operation, ctx.subscription
+    return {
+        "CorrelationId": str(ctx.request_id),
+        "ApiId": ctx.api.id if ctx.api is not None else "",
+        "OperationId": operation.id if operation is not None else "",
+        "OperationName": (operation.name or operation.id) if operation is not None else "",
+        "ProductId": ctx.product.id if ctx.product is not None else "",
+        "SubscriptionId": subscription.id if subscription is not None else "",
+        "BackendId": ctx.backend.id if ctx.backend is not None else "",
+        "ModelName": facts.model or call.model,
+        "RequestId": facts.id,
+        "Region": ctx.services.deployment.region,
+    }
+
+
+def _counts(ctx: Context, usage: Usage | None, attempt: Attempt, call: LlmCall) -> dict[str, Value]:
+    """What the first record has: API Management's columns, and what it has no column for, where there is any."""
+    used = usage or Usage(0, 0, 0)
+    counts: dict[str, Value] = {
+        "DeploymentName": call.model,
+        "ApiVersion": ctx.request.original_url.query().get("api-version", [""])[0][:64],
+        "PromptTokens": used.prompt_tokens,
+        "CompletionTokens": used.completion_tokens,
+        "TotalTokens": used.total_tokens,
+        "IsStreamCompletion": call.stream,
+        "BackendResponseCode": attempt.status,
+    }
+    more: dict[str, Value] = {
+        "PromptCachedTokens": used.cached_tokens,
+        "PromptCacheCreationTokens": used.cache_creation_tokens,
+        "ReasoningTokens": used.reasoning_tokens,
+        "TokensEstimated": used.estimated,
+    }
+    return counts | {name: value for name, value in more.items() if value}
