@@ -1,4 +1,4 @@
-"""Hands spans, metrics and log items to Application Insights through its OpenTelemetry exporters.
+"""Hands items to Application Insights, through the transport of Azure Monitor's OpenTelemetry exporter.
 
 Imported by the thread that sends, and never without a connection string: it brings in the OpenTelemetry SDK.
 """
@@ -6,83 +6,56 @@ Imported by the thread that sends, and never without a connection string: it bri
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from azure.core.pipeline import PipelineResponse
-from azure.monitor.opentelemetry.exporter import (
-    AzureMonitorLogExporter,
-    AzureMonitorMetricExporter,
-    AzureMonitorTraceExporter,
-)
-from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.sdk._logs import ReadableLogRecord
-from opentelemetry.sdk._logs.export import LogRecordExportResult
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    Histogram,
-    HistogramDataPoint,
-    Metric,
-    MetricExportResult,
-    MetricsData,
-    ResourceMetrics,
-    ScopeMetrics,
-)
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode
+from azure.monitor.opentelemetry.exporter import AzureMonitorTraceExporter, __version__
 
 from shared.settings import TelemetrySettings
-from shared.telemetry import genai
+from shared.telemetry.items import Item, Items
 from shared.telemetry.metrics import Series, Total
 from shared.telemetry.sending import Outcome
-from shared.telemetry.spans import Recorded, Value
+from shared.telemetry.spans import Recorded
 from shared.telemetry.telemetry import LogItem
 
 # The exporter reads these from the environment only. Unless the app's settings say otherwise: no usage statistics and
-# no remote configuration (each is a thread that talks to Microsoft), no item about the SDK with every batch, and
-# metrics under the namespace they were emitted with.
+# no remote configuration; each is a thread that talks to Microsoft.
 EXPORTER_SETTINGS = {
     "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
     "APPLICATIONINSIGHTS_SDKSTATS_DISABLED": "true",
     "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
-    "APPLICATIONINSIGHTS_OPENTELEMETRY_RESOURCE_METRIC_DISABLED": "true",
-    "APPLICATIONINSIGHTS_METRIC_NAMESPACE_OPT_IN": "true",
 }
-# The exporter logs refused items with all that is in them, prompts too; what went wrong is told by the sender.
+# The exporter logs refused items with all that is in them, prompts too; what went wrong is told by who sends.
 LOUDEST = {"azure.monitor.opentelemetry.exporter": logging.CRITICAL + 1, "azure": logging.WARNING}
 
 # Answers after which the same items may be taken another time; these are the exporter's own.
 PASSING = frozenset({401, 403, 408, 429, 500, 502, 503, 504})
-SAMPLE_RATE = "_MS.sampleRate"
-SUCCEEDED = Status(StatusCode.UNSET)
-FAILED = Status(StatusCode.ERROR)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Answer:
-    """What the service said to one batch."""
+    """What the service said to one batch; `body` only of a batch it took partly."""
 
     status: int
     retry_after: str | None
     body: str
 
 
-class _NamedSpans(AzureMonitorTraceExporter):
-    """Keeps the names spans have: the exporter would name them after their paths, every id in a path another name, and
-    calls after themselves where Application Insights groups them by their request."""
+class _Transport(AzureMonitorTraceExporter):
+    """The exporter's connection string, Entra tokens, redirects and connections, without its conversion of spans: that
+    costs 200 µs of CPU a span, which is more than a request costs the gateway."""
 
-    def _span_to_envelope(self, span: ReadableSpan) -> Any:
-        envelope: Any = super()._span_to_envelope(span)
-        envelope.data.base_data.name = span.name[:1024]
-        envelope.tags["ai.operation.name"] = (span.instrumentation_scope or _NO_SCOPE).name[:1024]
-        return envelope
+    @property
+    def instrumentation_key(self) -> str:
+        """What the connection string names."""
+        return str(self._instrumentation_key)
 
-
-_NO_SCOPE = InstrumentationScope("")
+    def transmit(self, items: list[Item]) -> bool:
+        """Whether the service took all items."""
+        envelopes: list[Any] = list(items)
+        return self._transmit(envelopes).name == "SUCCESS"
 
 
 class ApplicationInsights:
@@ -96,76 +69,33 @@ class ApplicationInsights:
         for name, level in LOUDEST.items():
             logger = logging.getLogger(name)
             logger.setLevel(max(logger.level, level))
-        self._answer: _Answer | None = None
+        self._transport = _Transport(
+            connection_string=settings.connection_string,
+            disable_offline_storage=True,
+            max_envelopes_per_second=0,
+            retry_total=0,
+            timeout=timeout,
+            read_timeout=timeout,
+            raw_request_hook=self._on_request,
+            raw_response_hook=self._on_response,
+        )
+        self._items = Items(
+            self._transport.instrumentation_key, settings.service_name, settings.instance, f"ext{__version__}"
+        )
         self._asked = False
-        options: dict[str, Any] = {
-            "connection_string": settings.connection_string,
-            "disable_offline_storage": True,
-            "max_envelopes_per_second": 0,
-            "retry_total": 0,
-            "timeout": timeout,
-            "read_timeout": timeout,
-            "raw_request_hook": self._on_request,
-            "raw_response_hook": self._on_response,
-        }
-        self._resource = Resource({"service.name": settings.service_name, "service.instance.id": settings.instance})
-        self._traces = _NamedSpans(**options)
-        self._metrics = AzureMonitorMetricExporter(**options)
-        self._logs = AzureMonitorLogExporter(**options)
+        self._answer: _Answer | None = None
 
     def spans(self, batch: Sequence[Recorded]) -> Outcome:
-        """Send spans of requests (RequestData) and of calls (RemoteDependencyData)."""
-        self._begin()
-        result = self._traces.export([self._span(one) for one in batch])
-        return self._outcome(len(batch), result is SpanExportResult.SUCCESS)
+        """Send spans of requests and of their calls."""
+        return self._send([self._items.span(one) for one in batch])
 
     def logs(self, batch: Sequence[LogItem]) -> Outcome:
-        """Send log items (MessageData)."""
-        self._begin()
-        result = self._logs.export([self._log(item) for item in batch])
-        return self._outcome(len(batch), result is LogRecordExportResult.SUCCESS)
+        """Send log items."""
+        return self._send([self._items.log(item) for item in batch])
 
     def metrics(self, batch: Sequence[tuple[Series, Total]], now: float) -> Outcome:
-        """Send series (MetricData) as of `now`, seconds since 1970."""
-        self._begin()
-        scopes = [_scope(series, total, int(now * 1e9)) for series, total in batch]
-        result = self._metrics.export(MetricsData([ResourceMetrics(self._resource, scopes, "")]))
-        return self._outcome(len(batch), result is MetricExportResult.SUCCESS)
-
-    def _span(self, one: Recorded) -> ReadableSpan:
-        request, span, operation = one
-        own = span.span_id == request.span_id
-        parent_id = request.parent_id if own else request.span_id
-        started = int(span.started * 1e9)
-        attributes: dict[str, Value] = {**span.attributes, SAMPLE_RATE: request.sample_rate or 100.0}
-        if not own and genai.SERVER in attributes:
-            attributes.setdefault("url.full", _url(span.attributes))
-        return ReadableSpan(
-            name=span.name,
-            context=SpanContext(request.trace_id, span.span_id, is_remote=False),
-            parent=SpanContext(request.trace_id, parent_id, is_remote=own) if parent_id is not None else None,
-            resource=self._resource,
-            attributes=attributes,
-            kind=SpanKind.SERVER if own else SpanKind.CLIENT,
-            status=SUCCEEDED if span.succeeded else FAILED,
-            start_time=started,
-            end_time=started + int(span.duration * 1e9),
-            instrumentation_scope=InstrumentationScope(operation),
-        )
-
-    def _log(self, item: LogItem) -> ReadableLogRecord:
-        record = LogRecord(
-            timestamp=int(item.time * 1e9),
-            trace_id=item.trace_id,
-            span_id=item.span_id,
-            severity_number=SeverityNumber.INFO,
-            body=item.message,
-            attributes=item.attributes,
-        )
-        return ReadableLogRecord(record, self._resource)
-
-    def _begin(self) -> None:
-        self._asked, self._answer = False, None
+        """Send series as of `now`, seconds since 1970."""
+        return self._send([self._items.metric(series, total, now) for series, total in batch])
 
     def _on_request(self, _: Any) -> None:
         self._asked = True
@@ -175,45 +105,32 @@ class ApplicationInsights:
         body = answer.text() if answer.status_code == 206 else ""
         self._answer = _Answer(answer.status_code, answer.headers.get("Retry-After"), body)
 
-    def _outcome(self, size: int, succeeded: bool) -> Outcome:
-        """What became of the batch, by the last answer. https://learn.microsoft.com/azure/azure-monitor/app/
-        data-retention-privacy and the exporter's own sorting of status codes."""
-        answer = self._answer
-        if succeeded:
+    def _send(self, items: list[Item]) -> Outcome:
+        self._asked, self._answer = False, None
+        everything = tuple(range(len(items)))
+        if self._transport.transmit(items):
             return Outcome()
+        answer = self._answer
+        if answer is None and self._asked:
+            return Outcome(again=everything, reason="the endpoint cannot be reached")
         if answer is None:
-            reason = "the endpoint cannot be reached" if self._asked else "the batch could not be made or signed"
-            return Outcome(again=tuple(range(size)), reason=reason, reached=self._asked)
-        reason = f"the endpoint answered {answer.status}"
+            return Outcome(again=everything, reason="there is no token for the endpoint", reached=False)
+        reason, wait = f"the endpoint answered {answer.status}", _seconds(answer.retry_after)
         if answer.status == 206:
-            again, lost = _partly(answer.body)
-            return Outcome(again=again, lost=lost, reason=reason, wait=_seconds(answer.retry_after))
+            again, lost = _refused(answer.body, len(items))
+            return Outcome(again=again, lost=lost, reason=reason, wait=wait)
         if answer.status in PASSING or 300 <= answer.status < 400:
-            return Outcome(again=tuple(range(size)), reason=reason, wait=_seconds(answer.retry_after))
-        return Outcome(lost=size, reason=reason)
+            return Outcome(again=everything, reason=reason, wait=wait)
+        return Outcome(lost=len(items), reason=reason)
 
 
-def _scope(series: Series, total: Total, now: int) -> ScopeMetrics:
-    namespace, name, dimensions = series
-    point = HistogramDataPoint(dict(dimensions), now, now, total.count, total.sum, (), (), total.min, total.max)
-    metric = Metric(name, None, None, Histogram([point], AggregationTemporality.DELTA))
-    return ScopeMetrics(InstrumentationScope(namespace), [metric], "")
-
-
-def _url(attributes: Mapping[str, Value]) -> str:
-    scheme, port = attributes.get(genai.SCHEME, "https"), attributes.get(genai.PORT)
-    host = attributes[genai.SERVER]
-    return f"{scheme}://{host}{f':{port}' if port else ''}{attributes.get(genai.PATH, '')}"
-
-
-def _partly(body: str) -> tuple[tuple[int, ...], int]:
-    """The items of a partly accepted batch to send again, and how many are lost."""
+def _refused(body: str, size: int) -> tuple[tuple[int, ...], int]:
+    """Of a partly taken batch: the indexes of the items that may be sent again, and how many are lost."""
     try:
-        errors = json.loads(body)["errors"]
-        refused = {int(error["index"]): int(error["statusCode"]) for error in errors}
+        refused = {int(error["index"]): int(error["statusCode"]) for error in json.loads(body)["errors"]}
     except (ValueError, KeyError, TypeError):
-        return (), 0
-    again = tuple(sorted(index for index, status in refused.items() if status in PASSING))
+        return (), size  # nobody knows which
+    again = tuple(sorted(index for index, status in refused.items() if status in PASSING and 0 <= index < size))
     return again, len(refused) - len(again)
 
 

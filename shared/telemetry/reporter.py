@@ -33,6 +33,10 @@ def application_insights(settings: TelemetrySettings) -> Service:
     return ApplicationInsights(settings)
 
 
+class NoService(Exception):
+    """There is nothing telemetry could be sent to."""
+
+
 class Reporter:
     """Implements Telemetry. Its thread begins with the first request and loads the service when there is something to
     send. While the service is away the queues fill up to their limits; what comes then is dropped and counted."""
@@ -63,6 +67,7 @@ class Reporter:
         self._lock = threading.Lock()
         self._flushes: list[threading.Event] = []
         self._closes_at: float | None = None
+        self._begun = 0
 
     @property
     def metrics(self) -> MetricTotals:
@@ -74,6 +79,7 @@ class Reporter:
         asked what the gateway keeps of them."""
         if self._thread is None:
             self._start()
+        self._begun += 1
         bits = self._random.getrandbits
         parent = read_traceparent(traceparent)
         if parent is None:
@@ -120,25 +126,25 @@ class Reporter:
     def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
         self._thread.start()
-        # The Functions worker never tells an app that it ends.
         atexit.register(self.close)
 
     def _run(self) -> None:
         try:
-            service = self._connected()
-        except ValueError as error:
+            self._send(self._connected())
+        except NoService as error:
             self._give_up()
             log.error("no telemetry is sent: APPLICATIONINSIGHTS_CONNECTION_STRING: %s", error)
         except Exception:
             self._give_up()
             log.exception("no telemetry is sent")
-        else:
-            self._send(service)
 
     def _connected(self) -> Service:
         """The service; loading it can wait until the first requests are answered."""
         self._wake.wait(self.EVERY_SECONDS)
-        return self._connect(self._settings)
+        try:
+            return self._connect(self._settings)
+        except ValueError as error:
+            raise NoService(str(error)) from error
 
     def _give_up(self) -> None:
         self._sampler = sampler_named("always_off", 0, self._monotonic)
@@ -146,14 +152,18 @@ class Reporter:
 
     def _send(self, service: Service) -> None:
         metrics_at = self._monotonic() + self._settings.metric_seconds
+        begun = -1
         while True:
+            self._wake.clear()
             with self._lock:
                 flushes, self._flushes = self._flushes, []
-            self._wake.clear()
             closes = self._closes_at is not None
             now = self._monotonic()
+            # Idle instances are the ones that are taken away, and the Functions host does not ask the Python worker to
+            # end but kills it: https://github.com/Azure/azure-functions-python-worker/issues/1521
+            idle, begun = begun == self._begun, self._begun
             if closes or flushes or now >= self.sending.not_before:
-                metrics = closes or bool(flushes) or now >= metrics_at
+                metrics = closes or bool(flushes) or idle or now >= metrics_at
                 metrics_at = now + self._settings.metric_seconds if metrics else metrics_at
                 self.sending.round(service, metrics=metrics, goes_on=self._has_time)
             for flush in flushes:

@@ -14,7 +14,7 @@ from shared.telemetry.telemetry import LogItem
 log = logging.getLogger("gateway.telemetry")
 
 # Small, so that the thread, which makes and serialises a batch in one go, soon lets requests run again.
-BATCH = 64
+BATCH = 128
 BATCH_LOG_BYTES = 1024 * 1024
 
 T = TypeVar("T")
@@ -95,6 +95,7 @@ class Sending:
 
     TELL_SECONDS = 60.0
     LONGEST_WAIT = 60.0
+    LONGEST_TOLD_WAIT = 600.0
 
     def __init__(
         self,
@@ -142,11 +143,16 @@ class Sending:
                 self._trouble = outcome.reason
             if outcome.again:
                 self._failures += 1
-                wait = min(self.LONGEST_WAIT, 2.0 ** min(self._failures, 10)) if outcome.wait is None else outcome.wait
-                self.not_before = self._monotonic() + wait
+                self.not_before = self._monotonic() + self._wait(outcome.wait)
                 return False
             self._failures = 0
         return False
+
+    def _wait(self, told: float | None) -> float:
+        """Seconds to the next try: what the service says, else longer with each failure."""
+        if told is not None:
+            return min(told, self.LONGEST_TOLD_WAIT)
+        return min(2.0 ** min(self._failures, 10), self.LONGEST_WAIT)
 
     def _next_spans(self) -> list[Recorded]:
         taken = self._requests.take(BATCH, BATCH)

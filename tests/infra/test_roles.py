@@ -38,7 +38,12 @@ GATEWAY = {
     Need("Storage Blob Data Owner", "storage", "function_app.py", r"timer_trigger\("),  # the host's leases and package
     Need("Storage Table Data Contributor", "storage", "shared/stores/tables.py", r"create_table\("),
     Need("Key Vault Secrets User", "vault", "shared/config/key_vault.py", r"https://vault\.azure\.net"),
-    Need("Monitoring Metrics Publisher", "applicationInsights", "host.json", r'"telemetryMode": "OpenTelemetry"'),
+    Need(
+        "Monitoring Metrics Publisher",
+        "applicationInsights",
+        "shared/telemetry/application_insights.py",
+        r"AzureMonitorTraceExporter\):",
+    ),
     Need(
         "Cognitive Services OpenAI User", "openAi", "gateway.yaml", r"resource: https://cognitiveservices\.azure\.com"
     ),

@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from shared.management.check import check
-from shared.settings import SettingsError, from_environment
+from shared.settings import SettingsError, from_environment, telemetry_settings
 from tests.infra.bicep import read
 from tests.infra.templates import INFRA, MAIN, ROOT, made, only, plain, root_of, settings_of, template
 from tests.infra.tree import Array, Literal, Name, Object, Operation, Text, walk
@@ -312,11 +312,35 @@ def _shape(zone: Any, service: str = "") -> str:
     )
 
 
-def test_host_exports_what_the_identity_may_publish() -> None:
+def test_the_gateway_alone_tells_of_requests() -> None:
+    """The host would send a second item for each call. Its log category of them can be switched off, but not where it
+    exports by OpenTelemetry: https://github.com/Azure/azure-functions-host/issues/11540"""
     host = json.loads((ROOT / "host.json").read_text())
-    assert host["telemetryMode"] == "OpenTelemetry"
+    assert "telemetryMode" not in host
+    assert host["logging"]["logLevel"]["Host.Results"] == "None"
+    to_insights = host["logging"]["applicationInsights"]
+    assert to_insights["enableDependencyTracking"] is False
+    assert to_insights["samplingSettings"]["isEnabled"] is True
+    worker = {"PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY", "PYTHON_ENABLE_OPENTELEMETRY"}
+    assert worker & app_settings().keys() == set()
+
+
+def test_the_hosts_lines_about_each_call_are_left_out_and_the_gateways_stay() -> None:
+    levels = json.loads((ROOT / "host.json").read_text())["logging"]["logLevel"]
+    [name] = re.findall(r'function_name\("(zz_\w+)"\)', (ROOT / "function_app.py").read_text())
+    assert (levels[f"Function.{name}"], levels[f"Function.{name}.User"]) == ("Warning", "Information")
+
+
+def test_telemetry_is_published_with_the_identity() -> None:
     value, _ = app_settings()["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"]
     assert value == Text(("ClientId=", Name("identityClientId"), ";Authorization=AAD"))
+
+
+def test_sampling_is_said_and_is_one_the_code_knows() -> None:
+    set_here = {name: plain(value) for name, (value, _) in app_settings().items() if name.startswith("OTEL_")}
+    assert set_here.keys() == {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
+    telemetry = telemetry_settings({"APPLICATIONINSIGHTS_CONNECTION_STRING": "x", **set_here})
+    assert telemetry is not None and telemetry.sampler == "microsoft.rate_limited"
 
 
 def test_azure_yaml_names_the_service_the_app_is_tagged_with() -> None:
