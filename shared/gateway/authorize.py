@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.config.models import ALL_APIS, Api, Product
-from shared.context import Context, Subscription
+from shared.context import Context, Subscription, User
 from shared.errors import AccessDenied
 from shared.message import CREDENTIALS, query_parameters, without_query_parameters
 
@@ -91,7 +91,9 @@ def take_keys(ctx: Context, access: Access) -> OfferedKeys:
 
 
 async def authorize(ctx: Context, access: Access, keys: KeyRing) -> None:
-    """Fill in `ctx.subscription` and `ctx.product`, or raise AccessDenied (Subscriptions in API Management)."""
+    """Fill in `ctx.subscription`, its owner as `ctx.user`, and `ctx.product`, or raise AccessDenied (Subscriptions in
+    API Management).
+    """
     offered = take_keys(ctx, access)
     api = access.api
     if not api.subscription_required:
@@ -106,6 +108,8 @@ async def authorize(ctx: Context, access: Access, keys: KeyRing) -> None:
         allowed, product = access.covers(subscription) if subscription else (False, None)
         if allowed:
             ctx.subscription, ctx.product, ctx.subscription_key = subscription, product, key
+            if subscription is not None and subscription.owner:
+                ctx.user = User(subscription.owner)
             if api.forward_caller_credentials:
                 _let_through(ctx, key)
             return

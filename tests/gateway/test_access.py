@@ -13,6 +13,7 @@ named_values:
   chat-key: { env: CHAT_KEY }
   chat-second: { env: CHAT_SECOND }
   team-key: { env: TEAM_KEY }
+  anna-key: { env: ANNA_KEY }
   all-key: { env: ALL_KEY }
   hidden-key: { env: HIDDEN_KEY }
   old-key: { env: OLD_KEY }
@@ -35,8 +36,10 @@ apis:
   free-opened: { path: free-opened, kind: openai, backend: it, subscription_required: false, products: [open] }
   through: { path: through, kind: openai, backend: it, forward_caller_credentials: true }
   claude: { path: claude, kind: anthropic, backend: it }
+  owned: { path: owned, kind: openai, backend: it, policy: owner.xml }
 subscriptions:
   chat: { scope: "api:chat", keys: { primary: "{{chat-key}}", secondary: "{{chat-second}}" } }
+  anna: { scope: "api:owned", owner: anna, keys: { primary: "{{anna-key}}" } }
   team: { scope: "product:team", keys: { primary: "{{team-key}}" } }
   all: { scope: all-apis, keys: { primary: "{{all-key}}" } }
   hidden: { scope: "product:hidden", keys: { primary: "{{hidden-key}}" } }
@@ -47,11 +50,14 @@ KEYS = {
     "CHAT_KEY": "chat-primary",
     "CHAT_SECOND": "chat-secondary",
     "TEAM_KEY": "team-primary",
+    "ANNA_KEY": "anna-primary",
     "ALL_KEY": "all-primary",
     "HIDDEN_KEY": "hidden-primary",
     "OLD_KEY": "old-primary",
     "OFF_KEY": "off-primary",
 }
+OWNER = """<policies><inbound><return-response>
+    <set-body>@(context.User == null ? "nobody" : context.User.Id)</set-body></return-response></inbound></policies>"""
 MISSING = (
     "Access denied due to missing subscription key. "
     "Make sure to include subscription key when making requests to an API."
@@ -67,7 +73,8 @@ def backend():
 
 @pytest.fixture(scope="module")
 def gateway(backend: Backend):
-    with running(CONFIG, values={"backend": backend.url}, environment=KEYS) as gateway:
+    values = {"backend": backend.url}
+    with running(CONFIG, files={"owner.xml": OWNER}, values=values, environment=KEYS) as gateway:
         yield gateway
 
 
@@ -178,3 +185,8 @@ def test_anthropic_callers_get_their_own_error_shape(gateway: Running) -> None:
 
 def test_health_path_answers_without_a_key(gateway: Running) -> None:
     assert httpx.get(f"{gateway.url}/status-0123456789abcdef").status_code == 200
+
+
+@pytest.mark.parametrize(("key", "user"), [("anna-primary", "anna"), ("all-primary", "nobody")])
+def test_the_user_is_the_owner_of_the_subscription(gateway: Running, key: str, user: str) -> None:
+    assert get(gateway, "/owned/models", key).text == user
