@@ -1,13 +1,14 @@
 """llm-emit-token-metric and azure-openai-emit-token-metric: count the tokens of a call, and what they cost."""
 
 import logging
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from shared.context import Context
 from shared.errors import PolicyFailed
-from shared.llm.prices import Asked, PriceTable, Rate
+from shared.llm.prices import Asked, PriceTable
 from shared.llm.usage import Usage
 from shared.message import GatewayResponse
 from shared.policies.compiler import Compiler
@@ -35,6 +36,7 @@ DETAILS = (
     ("Rejected Prediction Tokens", "rejected_prediction_tokens"),
 )
 _AT = tuple((name, Usage._fields.index(field)) for name, field in DETAILS)
+_FIRST_DETAIL = min(at for _, at in _AT)
 
 ESTIMATED = ("Estimated", "true")
 
@@ -95,38 +97,26 @@ class LlmEmitTokenMetric(Policy):
         pairs = resolved(dimensions, ctx)
         if usage.estimated:
             pairs = with_more(pairs, ESTIMATED)
-        counts: list[tuple[str, float]] = [
-            ("Total Tokens", usage.total_tokens),
-            ("Prompt Tokens", usage.prompt_tokens),
-            ("Completion Tokens", usage.completion_tokens),
-        ]
-        counts += [(name, usage[at]) for name, at in _AT if usage[at]]
+        counts = _counts(usage)
         metrics = ctx.services.get(Metrics)  # type: ignore[type-abstract]
         metrics.add(self.namespace, counts, pairs)
-        rate = self._rate(ctx, attempt, usage)
+        asked = _asked(ctx, attempt)
+        model = asked.response_model or asked.request_model
+        rate = self.prices.rate(asked, usage.prompt_tokens, ctx.timestamp)
         if rate is not None:
             cost = rate.cost(usage)
-            of_cost = with_more(pairs, ("Currency", rate.currency), ("Model", _model(ctx) or UNKNOWN))
-            metrics.add(self.namespace, (("Cost", cost),), of_cost)
+            metrics.add(
+                self.namespace,
+                (("Cost", cost),),
+                with_more(pairs, ("Currency", rate.currency), ("Model", model or UNKNOWN)),
+            )
             counts.append((f"Cost ({rate.currency})", cost))
-        if ctx.tracing:
-            ctx.trace({"namespace": self.namespace, **dict(counts), "dimensions": dict(pairs)}, self.element)
-
-    def _rate(self, ctx: Context, attempt: Attempt, usage: Usage) -> Rate | None:
-        kind, backend = ctx.kind, ctx.backend
-        asked = Asked(
-            attempt.model,
-            attempt.call.model if attempt.call is not None else "",
-            PROVIDERS.get(kind.name, "") if kind is not None else "",
-            backend.id if backend is not None else "",
-        )
-        rate = self.prices.rate(asked, usage.prompt_tokens, ctx.timestamp)
-        model = asked.response_model or asked.request_model
-        if rate is None and _told(ctx).first(f"price of {model}"):
+        elif _told(ctx).first(f"price of {model}"):
             log.warning(
                 "no price is known for model %r: its calls have no Cost until prices in gateway.yaml has", model
             )
-        return rate
+        if ctx.tracing:
+            ctx.trace({"namespace": self.namespace, **dict(counts), "dimensions": dict(pairs)}, self.element)
 
     def _failed(self, ctx: Context, name: str, failure: PolicyFailed) -> None:
         place = f"{self.place.file}:{self.place.line}"
@@ -144,11 +134,33 @@ class AzureOpenaiEmitTokenMetric(LlmEmitTokenMetric):
     element: ClassVar[str] = "azure-openai-emit-token-metric"
 
 
+@lru_cache(maxsize=1_024)
 def with_more(pairs: Pairs, *more: tuple[str, str]) -> Pairs:
     """The dimensions of a document and further ones, in order; where both have a name, the document's value stays."""
     names = {name.lower() for name, _ in pairs}
     added = [pair for pair in more if pair[0].lower() not in names]
     return tuple(sorted([*pairs, *added], key=lambda pair: pair[0].lower()))
+
+
+def _counts(usage: Usage) -> list[tuple[str, float]]:
+    counts: list[tuple[str, float]] = [
+        ("Total Tokens", usage.total_tokens),
+        ("Prompt Tokens", usage.prompt_tokens),
+        ("Completion Tokens", usage.completion_tokens),
+    ]
+    if any(usage[_FIRST_DETAIL:]):
+        counts += [(name, usage[at]) for name, at in _AT if usage[at]]
+    return counts
+
+
+def _asked(ctx: Context, attempt: Attempt) -> Asked:
+    kind, backend, call = ctx.kind, ctx.backend, attempt.call
+    return Asked(
+        attempt.model,
+        call.model if call is not None else "",
+        PROVIDERS.get(kind.name, "") if kind is not None else "",
+        backend.id if backend is not None else "",
+    )
 
 
 def _model(ctx: Context) -> str:

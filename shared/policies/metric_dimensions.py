@@ -34,6 +34,8 @@ DEFAULTS: Defaults = {
 Failed = Callable[[str, PolicyFailed], None]
 Evaluated = tuple[tuple[str, str | Default], ...]
 """Dimensions in the order of their names; a default one, whose value may not be known yet, with what tells it."""
+Plan = tuple[tuple[str | Expression[str], str | Default | Expression[str] | None], ...]
+"""Names and values as they are written; the value is None where only the computed name tells which it is."""
 
 
 class Dimension(Markup):
@@ -56,38 +58,55 @@ class Dimensions(Markup):
         PolicyFailed when an expression throws; with `failed`, that is told of it (with the dimension's name, as far as
         it is known) and the dimension reads `N/A`, or is left out when it is its name that has failed.
         """
-        if self._constant is not None:
-            return self._constant
+        if self.written is not None:
+            return self.written
         found: dict[str, tuple[str, str | Default]] = {}
-        for item in self.items:
-            name = ""
+        for name, value in self._plan:
+            known = name if isinstance(name, str) else ""
             try:
-                name = await item.name(ctx)
-                found[name.lower()] = name, await self._value(ctx, name, item)
+                known = name if isinstance(name, str) else await name(ctx)
+                if isinstance(value, Expression):
+                    value = await value(ctx) or UNKNOWN
+                elif value is None:
+                    value = self.defaults.get(known.lower(), UNKNOWN)
             except PolicyFailed as failure:
                 if failed is None:
                     raise
-                failed(name, failure)
-                if name:
-                    found[name.lower()] = name, UNKNOWN
+                failed(known, failure)
+                value = UNKNOWN
+            if known:
+                found[known.lower()] = known, value
+        if self._in_order:
+            return tuple(found.values())
         return tuple([found[key] for key in sorted(found)])
 
     @cached_property
-    def _constant(self) -> Evaluated | None:
-        """What holds for every request; None when an expression gives some of it."""
-        found: dict[str, tuple[str, str | Default]] = {}
-        for item in self.items:
-            if item.name.compiled is not None or (item.value is not None and item.value.compiled is not None):
-                return None
-            name = item.name.constant
-            value = item.value.constant or UNKNOWN if item.value is not None else self.defaults[name.lower()]
-            found[name.lower()] = name, value
-        return tuple(found[key] for key in sorted(found))
+    def written(self) -> Evaluated | None:
+        """What `evaluate` gives for every request; None when an expression gives some of it."""
+        plan = [
+            (name, value)
+            for name, value in self._plan
+            if isinstance(name, str) and value is not None and not isinstance(value, Expression)
+        ]
+        return tuple(plan) if len(plan) == len(self._plan) else None
 
-    async def _value(self, ctx: Context, name: str, item: Dimension) -> str | Default:
-        if item.value is not None:
-            return await item.value(ctx) or UNKNOWN
-        return self.defaults.get(name.lower(), UNKNOWN)
+    @cached_property
+    def _plan(self) -> Plan:
+        """What has to be done for a request: in the order of the names when all of them are known."""
+        plan: dict[str, tuple[str | Expression[str], str | Default | Expression[str] | None]] = {}
+        for index, item in enumerate(self.items):
+            name = item.name if item.name.compiled is not None else item.name.constant
+            value: str | Default | Expression[str] | None
+            if item.value is not None:
+                value = item.value if item.value.compiled is not None else item.value.constant or UNKNOWN
+            else:
+                value = self.defaults[name.lower()] if isinstance(name, str) else None
+            plan[name.lower() if isinstance(name, str) else f"\0{index}"] = name, value
+        return tuple([plan[key] for key in (sorted(plan) if self._in_order else plan)])
+
+    @cached_property
+    def _in_order(self) -> bool:
+        return all(item.name.compiled is None for item in self.items)
 
 
 def resolved(dimensions: Evaluated, ctx: Context) -> Pairs:

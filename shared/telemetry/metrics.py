@@ -53,7 +53,9 @@ class MetricTotals:
     come from the threads that serve and are taken by the one that sends."""
 
     def __init__(self, most_series: int = MOST_SERIES) -> None:
-        self._totals: dict[Series, Total] = {}
+        # By namespace and dimensions, then by name: several metrics of a call have the same.
+        self._totals: dict[tuple[str, Pairs], dict[str, Total]] = {}
+        self._series = 0
         self._lock = threading.Lock()
         self._most = most_series
         self._told = False
@@ -70,11 +72,14 @@ class MetricTotals:
         latter is said once per round.
         """
         with self._lock:
+            group = self._totals.get((namespace, dimensions))
+            if group is None:
+                group = self._totals[namespace, dimensions] = {}
             for name, value in values:
                 if not math.isfinite(value):
                     self.dropped += 1
                     continue
-                total = self._total((namespace, name, dimensions), 1)
+                total = group.get(name) or self._begin(group, name, 1)
                 if total is None:
                     continue
                 total.count += 1
@@ -83,28 +88,37 @@ class MetricTotals:
                     total.min = value
                 if value > total.max:
                     total.max = value
+            if not group:
+                del self._totals[namespace, dimensions]
 
     def take(self) -> dict[Series, Total]:
         """All series since the last call; they begin anew."""
         with self._lock:
-            totals, self._totals, self._told = self._totals, {}, False
-        return totals
+            totals, self._totals, self._series, self._told = self._totals, {}, 0, False
+        return {
+            (namespace, name, pairs): total
+            for (namespace, pairs), group in totals.items()
+            for name, total in group.items()
+        }
 
     def put_back(self, totals: Mapping[Series, Total]) -> None:
         """Count again what was taken and could not be handed on."""
         with self._lock:
-            for key, one in totals.items():
-                total = self._total(key, one.count)
+            for (namespace, name, dimensions), one in totals.items():
+                group = self._totals.setdefault((namespace, dimensions), {})
+                total = group.get(name) or self._begin(group, name, one.count)
                 if total is not None:
                     total.add(one)
+                if not group:
+                    del self._totals[namespace, dimensions]
 
-    def _total(self, key: Series, values: int) -> Total | None:
-        total = self._totals.get(key)
-        if total is None and len(self._totals) < self._most:
-            total = self._totals[key] = Total()
-        if total is None:
-            self.dropped += values
-            if not self._told:
-                self._told = True
-                log.warning("more than %d series of metrics: new ones are dropped", self._most)
-        return total
+    def _begin(self, group: dict[str, Total], name: str, values: int) -> Total | None:
+        if self._series < self._most:
+            self._series += 1
+            total = group[name] = Total()
+            return total
+        self.dropped += values
+        if not self._told:
+            self._told = True
+            log.warning("more than %d series of metrics: new ones are dropped", self._most)
+        return None
