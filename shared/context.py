@@ -121,6 +121,10 @@ class TraceEntry:
 class TokenSource(Protocol):
     """Gives Entra tokens of the gateway's identity."""
 
+    def at_hand(self, resource: str, client_id: str | None = None) -> str | None:
+        """A token that is here already, so that nobody waits for it."""
+        ...
+
     async def token(self, resource: str, client_id: str | None = None) -> str:
         """A bearer token for `resource`; raises PolicyFailed when none can be had."""
         ...

@@ -108,8 +108,13 @@ class Headers:
 
     def get(self, name: str) -> str | None:
         """All values of `name` joined by a comma, or None when it is absent."""
-        values = self.get_all(name)
-        return ",".join(values) if values else None
+        key = field_name(name)
+        found: str | None = None
+        for field, value in self.raw:
+            if field == key:
+                text = value.decode("latin-1")
+                found = text if found is None else f"{found},{text}"
+        return found
 
     def get_all(self, name: str) -> list[str]:
         """The values of `name`, one per field line."""
@@ -152,10 +157,9 @@ def encode_value(value: str) -> bytes:
     """A header value in bytes. CR, LF and NUL become spaces (RFC 9110 section 5.5), text beyond Latin-1 is sent as
     UTF-8.
     """
-    data = value.encode("latin-1") if value.isascii() else value.encode("utf-8")
-    if b"\r" in data or b"\n" in data or b"\0" in data:
-        data = data.replace(b"\r", b" ").replace(b"\n", b" ").replace(b"\0", b" ")
-    return data.strip(b" \t")
+    if "\r" in value or "\n" in value or "\0" in value:
+        value = value.replace("\r", " ").replace("\n", " ").replace("\0", " ")
+    return value.encode().strip(b" \t")
 
 
 def end_to_end(raw: RawHeaders, drop: frozenset[bytes] = HOP_BY_HOP) -> RawHeaders:

@@ -7,7 +7,7 @@ import orjson
 
 from shared.expressions.errors import ExpressionFailed
 from shared.expressions.json_reading import parse
-from shared.expressions.json_tokens import JToken, wrapped
+from shared.expressions.json_tokens import JObject, JToken
 from shared.expressions.lists import NetArray, NetDictionary
 from shared.expressions.nettypes import NetType, TypeRef, returning
 from shared.expressions.run import Run
@@ -27,7 +27,7 @@ class Body:
     def take(self, run: Run, keep: bool) -> bytes | None:
         """The bytes; none once an earlier read did not keep them."""
         message = self.message
-        if run.is_consumed(message) or message.consumed:
+        if message.consumed or (run.consumed is not None and run.is_consumed(message)):
             return None
         content: bytes | None = message.body
         if content is None:
@@ -55,12 +55,12 @@ def _as(run: Run, types: Types, body: Body, preserveContent: bool = False) -> An
     name = types[0].net.name
     if content is None:
         return None
+    if name in ("JObject", "JArray", "JToken", "JValue", "dynamic"):
+        return as_json(content, body, name)
     if name == "byte[]":
         return bytearray(content)
     if name in ("string", "object"):
         return _text(content, body)
-    if name in ("JObject", "JArray", "JToken", "JValue", "dynamic"):
-        return as_json(content, body, name)
     if name in ("XElement", "XDocument", "XNode", "XContainer", "XmlDocument"):
         from shared.expressions.xml_nodes import parse_xml
 
@@ -76,8 +76,8 @@ def as_json(content: bytes, body: Body, name: str) -> JToken | None:
         found: Any = orjson.loads(content)
     except ValueError:
         return parse(_text(content, body), name)
-    if isinstance(found, dict) and name in ("JObject", "JToken", "dynamic"):
-        return wrapped(found)
+    if type(found) is dict and name in ("JObject", "JToken", "dynamic"):
+        return JObject(found)
     return parse(_text(content, body), name)
 
 

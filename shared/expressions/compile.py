@@ -18,21 +18,31 @@ class Compiled:
     read first; nothing has happened then and the same call can be made again.
     """
 
-    __slots__ = ("_blank", "_evaluate", "limits", "mentions_request_body", "mentions_response_body", "source")
+    __slots__ = (
+        "_blank",
+        "_evaluate",
+        "_mentions_bodies",
+        "limits",
+        "mentions_request_body",
+        "mentions_response_body",
+        "source",
+    )
 
     def __init__(self, source: str, evaluate: Eval, size: int, mentions: set[str], limits: Limits) -> None:
         self.source = source
         self.limits = limits
         self.mentions_request_body = "IRequest" in mentions
         self.mentions_response_body = "IResponse" in mentions
+        self._mentions_bodies = self.mentions_request_body or self.mentions_response_body
         self._evaluate = evaluate
         self._blank = [None] * max(size - FIRST_SLOT, 0)
 
     def __call__(self, ctx: Any) -> Any:
         run = Run(ctx, self.limits)
-        before = self._snapshot(ctx) if self.mentions_request_body or self.mentions_response_body else None
+        blank = self._blank
+        before = self._snapshot(ctx) if self._mentions_bodies else None
         try:
-            value = self._evaluate([None, run, *self._blank])
+            value = self._evaluate([None, run, *blank] if blank else [None, run])
         except BodyNotBuffered:
             if before is not None:
                 before.restore()

@@ -105,6 +105,8 @@ def _nullable_property(catalog: Catalog, value: Any, name: str) -> Any:
 
 def get_item(target: Any, key: Any) -> Any:
     """``target[key]`` as the type of the target has it."""
+    if type(target) is JObject:
+        return target.child(key)
     if isinstance(target, JToken):
         return _token_item(target, key)
     if isinstance(target, NetDictionary | Lookup):

@@ -62,6 +62,8 @@ def variable(variables: dict[str, Any], name: Any) -> Any:
 def _variable_or_default(types: Types, variables: dict[str, Any], variableName: Any, *defaultValue: Any) -> Any:
     """``GetValueOrDefault<T>(name, default)``: the value as T; another type is an ``InvalidCastException``."""
     value = variables.get(variableName)
+    if type(value) is str and types and types[0].net.name == "string":  # as most are
+        return value
     if value is None:
         if defaultValue:
             return defaultValue[0]

@@ -20,6 +20,8 @@ def to_text(value: Any) -> str:
 
 def to_bool(value: Any) -> bool:
     """A condition's value: a bool, or its text. ``InvalidCastException`` for anything else."""
+    if value is True or value is False:
+        return value
     inner = unboxed(value)
     if isinstance(inner, bool):
         return inner

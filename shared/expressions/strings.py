@@ -114,6 +114,8 @@ def _contains(value: str, wanted: Any, comparison: Any = None) -> bool:
 
 
 def _starts_with(value: str, wanted: Any, comparison: Any = None, *_culture: Any) -> bool:
+    if comparison is None and type(wanted) is str:
+        return value.startswith(wanted)
     return folded(value, comparison).startswith(folded(_present(wanted), comparison))
 
 

@@ -6,9 +6,10 @@ from pydantic import Field
 
 from shared.context import Context
 from shared.errors import PolicyFailed
-from shared.message import GatewayResponse, Headers
+from shared.message import Headers
 from shared.policies.expression import Expression
 from shared.policies.policy import Policy
+from shared.policies.run import Waiting
 
 
 class AuthenticationManagedIdentity(Policy):
@@ -28,10 +29,16 @@ class AuthenticationManagedIdentity(Policy):
     output_token_variable_name: str | None = None
     ignore_error: Expression[bool] = Field(default_factory=lambda: Expression(False))
 
-    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+    def __call__(self, ctx: Context) -> Waiting | None:
         """Get the token for the request."""
-        await self.apply(ctx, ctx.request.headers)
+        token = ctx.services.tokens.at_hand(self.resource.now(ctx), self.client_id)
+        if token is None:
+            return self._fetch(ctx)
+        self._put(ctx, ctx.request.headers, token)
         return None
+
+    async def _fetch(self, ctx: Context) -> None:
+        await self.apply(ctx, ctx.request.headers)
 
     async def apply(self, ctx: Context, headers: Headers) -> None:
         """Get the token and put it into `headers` or the variable. PolicyFailed when there is none."""
@@ -42,6 +49,9 @@ class AuthenticationManagedIdentity(Policy):
                 raise
             ctx.trace({"message": "no token; ignored", "detail": failure.detail}, self.element, "error")
             return
+        self._put(ctx, headers, token)
+
+    def _put(self, ctx: Context, headers: Headers, token: str) -> None:
         if self.output_token_variable_name is not None:
             ctx.variables[self.output_token_variable_name] = token
         else:

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from shared.context import Context
 from shared.errors import GatewayError, PolicyFailed
-from shared.message import GatewayResponse
+from shared.message import BodyNotBuffered, GatewayResponse
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.nodes import Element
@@ -71,6 +71,7 @@ class Retry(Policy):
         retries = 0
         while True:
             error: GatewayError | None = None
+            holds: bool | None = None
             try:
                 answer = start(self.statements, ctx)
                 if answer is not None and not isinstance(answer, GatewayResponse):
@@ -79,7 +80,14 @@ class Retry(Policy):
                     return answer
             except GatewayError as failure:
                 error = failure
-            if not await self._again(ctx, retries, error):
+            if error is None:
+                try:
+                    holds = self.condition.now(ctx)
+                except BodyNotBuffered:
+                    holds = await self.condition(ctx)
+                if not holds:
+                    return None
+            if not await self._again(ctx, retries, error, holds):
                 if error is not None:
                     raise error
                 return None
@@ -90,11 +98,12 @@ class Retry(Policy):
             if wait:
                 await asyncio.sleep(wait)
 
-    async def _again(self, ctx: Context, retries: int, error: GatewayError | None) -> bool:
-        """Whether to run once more after `retries` retries, the last of which may have ended in an error."""
+    async def _again(self, ctx: Context, retries: int, error: GatewayError | None, holds: bool | None) -> bool:
+        """Whether to run once more after `retries` retries, the last of which may have ended in an error. `holds` is
+        what the condition says, None: it has not been asked."""
         ctx.last_error = error
         try:
-            wanted = await self.condition(ctx) and retries < await self.count(ctx)
+            wanted = (await self.condition(ctx) if holds is None else holds) and retries < await self.count(ctx)
         except PolicyFailed:
             if error is None:
                 raise

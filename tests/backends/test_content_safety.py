@@ -20,6 +20,9 @@ BY_IDENTITY: dict[str, Any] = {"managed_identity": {"resource": "https://cogniti
 
 
 class Tokens:
+    def at_hand(self, resource: str, client_id: str | None = None) -> str | None:
+        return None
+
     async def token(self, resource: str, client_id: str | None = None) -> str:
         return f"token for {resource}"
 

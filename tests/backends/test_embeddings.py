@@ -26,6 +26,9 @@ class Tokens:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str | None]] = []
 
+    def at_hand(self, resource: str, client_id: str | None = None) -> str | None:
+        return None
+
     async def token(self, resource: str, client_id: str | None = None) -> str:
         self.asked.append((resource, client_id))
         return "a-token"

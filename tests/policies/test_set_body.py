@@ -160,6 +160,9 @@ def test_a_template_has_two_seconds() -> None:
 class NoTokens:
     """Nobody asks for a token here."""
 
+    def at_hand(self, resource: str, client_id: str | None = None) -> str | None:
+        return None
+
     async def token(self, resource: str, client_id: str | None = None) -> str:
         raise AssertionError(resource)
 

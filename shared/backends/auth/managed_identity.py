@@ -37,6 +37,11 @@ class IdentityTokens:
         self._tokens: dict[tuple[str, str | None], _Token] = {}
         self._fetching: dict[tuple[str, str | None], asyncio.Task[_Token]] = {}
 
+    def at_hand(self, resource: str, client_id: str | None = None) -> str | None:
+        """A token that is here already and need not be renewed yet."""
+        held = self._tokens.get((resource, client_id))
+        return held.text if held is not None and held.renew_at > self._clock() else None
+
     async def token(self, resource: str, client_id: str | None = None) -> str:
         """A token for `resource`, good for at least half a minute. PolicyFailed when none can be had."""
         key = (resource, client_id)
