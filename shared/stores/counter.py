@@ -334,17 +334,18 @@ class Counter:
         unanswered: StorageUnavailable | None = None
         for attempt in range(_TRIES):
             cached = attempt == 0 and (amount > 0 or not shard.clean()) and self._may_use_cached(shard)
-            pause, unanswered = 0.008, None
+            longest, unanswered = 0.008 * 2**attempt, None
             try:
                 outcome = await self._attempt(shard, amount, cached)
             except Conflict:
                 self._reached()
                 self._size.lost_race(cached=cached)
+                longest -= 0.008  # who wrote meanwhile is done: the first time again at once
             except StorageBusy:
                 self._instance.outage.reset(self._clock())
                 if self._throttled_for(self._clock()) > _THROTTLED_OUTAGE:
                     raise
-                pause = 0.05
+                longest = 0.05 * 2**attempt
             except StorageUnavailable as error:
                 unanswered = error
             else:
@@ -354,7 +355,7 @@ class Counter:
                 return outcome
             if self._clock() - begun > _PATIENCE:
                 break
-            await self._instance.sleep(self._instance.chance.uniform(0, min(0.2, pause * 2**attempt)))
+            await self._instance.sleep(self._instance.chance.uniform(0, min(0.2, longest)))
         if unanswered is not None:
             raise unanswered
         self._refuse_for_now(Refusal("contention", 1.0, self._leases.balance), self._clock(), 1)
@@ -487,6 +488,9 @@ class Counter:
         """The shards to which what is owed should be written now instead of with the next lease."""
         if now >= self._next_turn:
             self._turn(now)
+        oldest = self._buckets.oldest(now)
+        for shard in self._shards:
+            shard.forget_before(oldest)
         return [shard for shard in self._shards if self._is_due(shard, now)]
 
     def _is_due(self, shard: Shard, now: float) -> bool:

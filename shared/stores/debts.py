@@ -5,7 +5,11 @@ from shared.stores.shard import Shard
 
 
 def due(shard: Shard, demand: Demand, now: float, window: float, *, after_outage: bool) -> bool:
-    """Far from the limit nobody misses what is not written yet; debts of an outage and unclear writes are due."""
+    """Far from the limit nobody misses what is not written yet; debts of an outage and unclear writes are due.
+
+    What was only moved between buckets frees or takes nothing now: it can wait until the earlier bucket has left the
+    window, where what stays in the later one is a credit like any other.
+    """
     idle = now - demand.last > window / 2
     return shard.uncertain or _quota_due(shard, demand, idle) or _window_due(shard, demand, after_outage)
 
@@ -17,8 +21,7 @@ def _window_due(shard: Shard, demand: Demand, after_outage: bool) -> bool:
     net = sum(shard.pending.values())
     if net > 0:
         return after_outage or used > 0.6 * shard.limit or net > shard.limit / 64
-    moved = sum(abs(amount) for amount in shard.pending.values())
-    return used > 0.75 * shard.limit and moved > 2 * demand.typical
+    return used > 0.75 * shard.limit and -net > 2 * demand.typical
 
 
 def _quota_due(shard: Shard, demand: Demand, idle: bool) -> bool:

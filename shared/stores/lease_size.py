@@ -37,7 +37,7 @@ class LeaseSize:
             wanted = max(wanted, left / 64 * headroom)
             wanted = min(wanted, max(max(_CRASH_LOSS, headroom) * limit, _FEW_REQUESTS * demand.typical))
         # Whoever takes much of what little is left makes the others wait: less each, the more there are.
-        share = min(0.5, max(0.28, 8 / max(1, writers)))
+        share = min(0.5, 6 / max(1, writers))
         return min(wanted, share * room), hold
 
     @property

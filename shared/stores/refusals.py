@@ -50,9 +50,9 @@ class RefusalMemory:
         self._refusal = found
         self._amount = amount
         self._at = now
-        # Not less than 0.6 s: what frees sooner is shared with instances that ask as well, and Retry-After is whole
-        # seconds anyway.
-        self._until = now + min(max(0.6, found.retry_after), self._chance.uniform(0.7, 1.3))
+        # Retry-After is whole seconds: who honours it is never met by this memory, and what frees sooner is not lost,
+        # other instances ask as well.
+        self._until = now + min(max(1.0, found.retry_after), self._chance.uniform(1.0, 1.5))
 
     def forget(self) -> None:
         self._until = float("-inf")

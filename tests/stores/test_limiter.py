@@ -298,12 +298,12 @@ async def test_shards_together_hold_the_limit(fleet: Fleet) -> None:
 
 
 @in_virtual_time
-async def test_reset_frees_the_counter_within_a_second(fleet: Fleet) -> None:
+async def test_reset_frees_the_counter_within_two_seconds(fleet: Fleet) -> None:
     limiter = fleet.instance()
     await admitted(limiter, PER_MINUTE, 1000)
     await refused(limiter, PER_MINUTE, 1000)
     assert await fleet.admin.reset("k") == 1
-    await asyncio.sleep(1.3)
+    await asyncio.sleep(1.5)
     assert await admitted(limiter, PER_MINUTE, 1000) == 1000
 
 

@@ -6,6 +6,8 @@ import random
 import pytest
 
 from shared.stores.counter_entity import WRITERS, CounterState
+from shared.stores.debts import due
+from shared.stores.demand import Demand
 from shared.stores.limits import Limit, Quota, Window
 from shared.stores.memory import MemoryEntities
 from shared.stores.periods import Fixed
@@ -169,6 +171,19 @@ async def test_properties_of_other_limits_survive() -> None:
     await stranger.read(PERIODS)
     assert stored(stranger) == (3, 3)
     assert stored(bench.mine) == (2, 2)
+
+
+async def test_what_only_moves_between_buckets_is_worth_no_transaction() -> None:
+    bench = Bench()
+    await bench.mine.read(PERIODS)
+    await charge(bench.mine, 20, 900)
+    demand = Demand()
+    demand.note(1000.0, 400)  # 40 typically
+    bench.mine.charge(20, -300)
+    bench.mine.charge(10, 300)
+    assert not due(bench.mine, demand, 1000.0, 60, after_outage=False)
+    bench.mine.charge(20, -100)
+    assert due(bench.mine, demand, 1000.0, 60, after_outage=False), "100 that others could use"
 
 
 async def charge_first(bench: Bench) -> None:
