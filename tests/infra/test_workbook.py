@@ -208,3 +208,33 @@ def test_a_record_counts_for_all_the_calls_it_stands_for() -> None:
         assert not re.search(r"\b(count|countif|dcount|avg|percentiles?)\s*\(", code), f"{path.name}: without weights"
     for view in ("calls.kql", "attempts.kql"):
         assert "items = itemCount" in (VIEWS / view).read_text()
+
+
+# As they are asked of API Management: counts are in the record with the sequence number 0, who called in the other table.
+LIKE_API_MANAGEMENT = {
+    "tokens by subscription and model": """
+        let counts = ApiManagementGatewayLlmLog | where SequenceNumber == 0 and TotalTokens != 0;
+        counts
+        | join kind=leftouter ApiManagementGatewayLogs on CorrelationId
+        | project SubscriptionId = ApimSubscriptionId, DeploymentName, ModelName, ApiVersion, PromptTokens, TotalTokens
+        | summarize Tokens = sum(TotalTokens), Requests = count() by SubscriptionId, DeploymentName, ModelName""",
+    "prompts and completions": """
+        ApiManagementGatewayLlmLog
+        | extend asked = parse_json(RequestMessages), answered = parse_json(ResponseMessages)
+        | mv-expand asked
+        | mv-expand answered
+        | summarize Input = strcat_array(make_list(tostring(asked.content)), " . "),
+            Output = strcat_array(make_list(tostring(answered.content)), " . ") by CorrelationId""",
+    "slow and failed calls by API": """
+        ApiManagementGatewayLogs
+        | where TimeGenerated > ago(1d)
+        | summarize avg(TotalTime), avg(BackendTime), countif(not(IsRequestSuccess)), countif(Cache == "hit"),
+            dcount(LastErrorReason) by ApiId, ProductId, BackendId, ResponseCode, Method, bin(TimeGenerated, 1h)""",
+}
+
+
+def test_queries_for_api_managements_tables_run_on_this_telemetry() -> None:
+    tables = (VIEWS / "api-management.kql").read_text()
+    said = ask({name: tables + query for name, query in LIKE_API_MANAGEMENT.items()})
+    assert {name: answer.problems for name, answer in said.items() if answer.problems} == {}
+    assert said["tokens by subscription and model"].columns["Tokens"] == "long"
