@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from shared.context import Context
-from shared.message import GatewayResponse
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
-from shared.policies.metric_dimensions import Dimensions, read_dimensions, resolved
+from shared.policies.metric_dimensions import Dimensions, Evaluated, read_dimensions, resolved
 from shared.policies.nodes import Element
 from shared.policies.policy import Policy
+from shared.policies.run import Waiting
 from shared.telemetry.metrics import Metrics
 
 
@@ -32,10 +32,18 @@ class EmitMetric(Policy):
         """The dimensions."""
         return read_dimensions(element, compiler)
 
-    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+    def __call__(self, ctx: Context) -> Waiting | None:
         """Count."""
-        value, dimensions = await self.value(ctx), resolved(await self.dimensions.evaluate(ctx), ctx)
-        ctx.services.get(Metrics).add(self.namespace, ((self.name, value),), dimensions)  # type: ignore[type-abstract]
-        if ctx.tracing:
-            ctx.trace({"name": self.name, "value": value, "dimensions": dict(dimensions)}, self.element)
+        if self.dimensions.written is None:
+            return self._evaluate(ctx)
+        self._emit(ctx, self.value.now(ctx), self.dimensions.written)
         return None
+
+    async def _evaluate(self, ctx: Context) -> None:
+        self._emit(ctx, await self.value(ctx), await self.dimensions.evaluate(ctx))
+
+    def _emit(self, ctx: Context, value: float, dimensions: Evaluated) -> None:
+        pairs = resolved(dimensions, ctx)
+        ctx.services.get(Metrics).add(self.namespace, ((self.name, value),), pairs)  # type: ignore[type-abstract]
+        if ctx.tracing:
+            ctx.trace({"name": self.name, "value": value, "dimensions": dict(pairs)}, self.element)

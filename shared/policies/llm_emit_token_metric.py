@@ -10,12 +10,12 @@ from shared.context import Context
 from shared.errors import PolicyFailed
 from shared.llm.prices import Asked, PriceTable
 from shared.llm.usage import Usage
-from shared.message import GatewayResponse
 from shared.policies.compiler import Compiler
 from shared.policies.llm_exchange import Attempt, LlmExchange
 from shared.policies.metric_dimensions import DEFAULTS, UNKNOWN, Dimensions, Evaluated, read_dimensions, resolved
 from shared.policies.nodes import Element
 from shared.policies.policy import Policy, Section
+from shared.policies.run import Waiting
 from shared.telemetry.genai import PROVIDERS
 from shared.telemetry.metrics import Metrics, Pairs
 from shared.telemetry.told import Told
@@ -83,12 +83,19 @@ class LlmEmitTokenMetric(Policy):
         defaults = {**DEFAULTS, "model": _model}
         return {**read_dimensions(element, compiler, defaults), "prices": compiler.prices}
 
-    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+    def __call__(self, ctx: Context) -> Waiting | None:
         """Count at the end of the exchange."""
-        exchange = LlmExchange.of(ctx)
-        dimensions = await self.dimensions.evaluate(ctx, lambda name, failure: self._failed(ctx, name, failure))
-        exchange.on_usage(lambda usage: self._count(ctx, exchange, dimensions, usage))
+        if self.dimensions.written is None:
+            return self._evaluate(ctx)
+        self._begin(ctx, self.dimensions.written)
         return None
+
+    async def _evaluate(self, ctx: Context) -> None:
+        self._begin(ctx, await self.dimensions.evaluate(ctx, lambda name, failure: self._failed(ctx, name, failure)))
+
+    def _begin(self, ctx: Context, dimensions: Evaluated) -> None:
+        exchange = LlmExchange.of(ctx)
+        exchange.on_usage(lambda usage: self._count(ctx, exchange, dimensions, usage))
 
     def _count(self, ctx: Context, exchange: LlmExchange, dimensions: Evaluated, usage: Usage | None) -> None:
         attempt = exchange.attempt

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from shared.telemetry.metrics import Metrics, MetricTotals, Series, Total
 from tests.policies.running import Running, document, policies, problems
 from tests.policies.semantic import cached, lookup, status
 from tests.policies.semantic import document as cached_document
+from tests.support.app_insights import AppInsights
 from tests.support.backend import Backend, Script
 
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there"}]}
@@ -255,6 +257,52 @@ def test_a_dimension_that_fails_is_told_and_fails_no_request(
         assert counted.dimensions("Total Tokens") == [{"API ID": "chat", "Bad": "N/A"}]
     told = [record.getMessage() for record in caplog.records if "is N/A" in record.getMessage()]
     assert len(told) == 2 and told[0].startswith("operation.xml:1: dimension Bad of llm-emit-token-metric is N/A: ")
+
+
+def test_application_insights_has_every_token_of_a_mixed_run(backend: Backend) -> None:
+    """Plain, streamed, failed over, refused, failed, and left alone by the client, several at once."""
+    pool = {"pool": {"services": [{"id": "bad", "priority": 1}, {"id": "good", "priority": 2}], "failover": True}}
+    inbound = f"""{METRIC.replace("API ID", "Backend ID")}
+        <check-header name="x-caller" failed-check-httpcode="403" failed-check-error-message="no" ignore-case="true">
+            <value>known</value></check-header>
+        <choose><when condition="@(context.Request.Headers.ContainsKey(&quot;x-pool&quot;))">
+            <set-backend-service backend-id="both" /></when></choose>"""
+    known = {"x-caller": "known"}
+    leave = json.dumps({"chunk_every": 0.05, "text": "word " * 400})
+    with Backend(script=Script(status=500)) as bad, AppInsights() as insights:
+        backends = {"bad": bad.url, "good": backend.url, "both": pool}
+        with policies(document(inbound), backend.url, backends=backends, environment=insights.environment) as gateway:
+
+            def call(number: int) -> int:
+                match number % 6:
+                    case 0:
+                        return chat(gateway, headers=known).status_code
+                    case 1:
+                        return chat(gateway, STREAM, headers=known).status_code
+                    case 2:
+                        return chat(gateway, STREAM, headers={**known, "x-pool": "1"}).status_code
+                    case 3:
+                        return chat(gateway, headers={**known, "x-script": '{"status": 429}'}).status_code
+                    case 4:
+                        return chat(gateway).status_code
+                headers = {**known, "x-script": leave}
+                with gateway.client.stream("POST", "/api/v1/chat/completions", json=STREAM, headers=headers) as answer:
+                    next(answer.iter_text())
+                    return answer.status_code
+
+            with ThreadPoolExecutor(8) as callers:
+                statuses = Counter(callers.map(call, range(120)))
+            assert statuses == {200: 80, 429: 20, 403: 20}
+        told = [item for item in insights.of("MetricData") if item.data["ns"] == "n"]
+        exact = [item for item in told if "Estimated" not in item.properties]
+        for name, value in COUNTED.items():
+            assert sum(item.data["value"] for item in exact if item.name == name) == 60 * value
+        backends_of = {item.properties["Backend ID"] for item in exact}
+        assert backends_of == {"main", "good"}
+        left = [item for item in told if item.properties.get("Estimated") == "true" and item.name == "Total Tokens"]
+        assert sum(item.data["count"] for item in left) == 20
+        assert insights.sums("Cost", "n") > 60 * (PROMPT * 2.5 + COMPLETION * 10) / 1e6
+        assert insights.flaws == []
 
 
 # what it costs
