@@ -93,7 +93,7 @@ def _read_schemas(loaded: Loaded, gateway: Gateway, folder: Path) -> None:
 def _route(loaded: Loaded, gateway: Gateway, api: Api, operations: list[Operation]) -> Route:
     products: tuple[Product, ...] = tuple(products_of(gateway, api.id))
     templates = [compile_template(operation, operation.method, operation.url_template) for operation in operations]
-    llm_logging = LlmLogging.of(gateway.diagnostics, api.diagnostics)
+    llm_logging = LlmLogging.of(gateway.diagnostics, api)
     return Route(api, api_kind(api.kind), Access.of(api, products), Operations(templates), llm_logging)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from shared.backends.background import Background
-from shared.config.diagnostics import LARGEST_LOGGED, Diagnostics, LoggedMessages
+from shared.config.diagnostics import Diagnostics, LoggedMessages
+from shared.config.models import Api
 from shared.context import Context
 from shared.llm.call import LlmCall
 from shared.llm.conversations import conversation_of
@@ -23,6 +24,8 @@ AT_ONCE = 32_768
 SECONDS_AT_ONCE = 0.005
 # What takes longer than this to redact is withheld. The package regex counts CPU time.
 SECONDS = 1.0
+# Names that callers and backends choose.
+LONGEST_NAME = 256
 WITHHELD = Logged('["[withheld: redacting took too long]"]')
 
 
@@ -32,7 +35,8 @@ class LlmLogging:
 
     A call is logged when a backend was asked, whatever it answered: its last attempt, as the policies sent it, and the
     answer as far as it has come. A request that a policy refuses or a cache answers is no call to a model, and is not
-    logged; neither are requests without a JSON body. Logs are never sampled.
+    logged; neither are requests without a JSON body, nor those in an unknown schema whose answer tells no usage. Logs
+    are never sampled.
     """
 
     requests: LoggedMessages
@@ -40,14 +44,15 @@ class LlmLogging:
     redactor: Redactor
 
     @classmethod
-    def of(cls, all_apis: Diagnostics | None, api: Diagnostics | None) -> "LlmLogging | None":
-        """The log that the diagnostics of all APIs and of one ask for; None when they ask for none."""
-        chosen = api or all_apis
+    def of(cls, all_apis: Diagnostics | None, api: Api) -> "LlmLogging | None":
+        """The log of an API's calls, by its own diagnostics or those of all APIs; None when it has none. HTTP APIs are
+        not about models unless they have diagnostics of their own."""
+        chosen = api.diagnostics or (all_apis if api.kind != "http" else None)
         if chosen is None or chosen.large_language_model.logs == "disabled":
             return None
         wanted = chosen.large_language_model
         always = all_apis.large_language_model.redact if all_apis is not None else ()
-        redactor = Redactor((*always, *(wanted.redact if api is not None else ())))
+        redactor = Redactor((*always, *(wanted.redact if chosen is not all_apis else ())))
         return cls(wanted.requests, wanted.responses, redactor)
 
     def begin(self, ctx: Context) -> None:
@@ -56,12 +61,14 @@ class LlmLogging:
             return
         exchange = LlmExchange.of(ctx)
         if self.responses.messages == "all":
-            exchange.keep_messages(min(self.responses.max_size_in_bytes, LARGEST_LOGGED) + MARGIN)
+            exchange.keep_messages(self.responses.max_size_in_bytes + MARGIN)
         ctx.on_completion(lambda _: self._log(ctx, exchange))
 
     async def _log(self, ctx: Context, exchange: LlmExchange) -> None:
         attempt = exchange.attempt
         if attempt is None or attempt.call is None or attempt.cached:
+            return
+        if exchange.usage is None and not attempt.call.schema.counted:
             return
         call = _Call(self, ctx, exchange, attempt, attempt.call)
         if attempt.call.size + call.answered <= AT_ONCE:
@@ -147,8 +154,8 @@ def _columns(ctx: Context, exchange: LlmExchange, call: LlmCall) -> dict[str, Va
         "ProductId": ctx.product.id if ctx.product is not None else "",
         "SubscriptionId": subscription.id if subscription is not None else "",
         "BackendId": ctx.backend.id if ctx.backend is not None else "",
-        "ModelName": facts.model or call.model,
-        "RequestId": facts.id,
+        "ModelName": (facts.model or call.model)[:LONGEST_NAME],
+        "RequestId": facts.id[:LONGEST_NAME],
         "Region": ctx.services.deployment.region,
     }
 
@@ -157,8 +164,8 @@ def _counts(ctx: Context, usage: Usage | None, attempt: Attempt, call: LlmCall) 
     """What the first record has: API Management's columns, and what it has no column for, where there is any."""
     used = usage or Usage(0, 0, 0)
     counts: dict[str, Value] = {
-        "DeploymentName": call.model,
-        "ApiVersion": ctx.request.original_url.query().get("api-version", [""])[0][:64],
+        "DeploymentName": call.model[:LONGEST_NAME],
+        "ApiVersion": ctx.request.original_url.query().get("api-version", [""])[0][:LONGEST_NAME],
         "PromptTokens": used.prompt_tokens,
         "CompletionTokens": used.completion_tokens,
         "TotalTokens": used.total_tokens,

@@ -27,6 +27,7 @@ backends:
   root: { url: "@backend@", credentials: { header: { api-key: backend-secret } } }
   v1: { url: "@backend@/v1" }
   azure: { url: "@backend@/openai" }
+  echo: { url: "@backend@/echo" }
 products:
   teams: { apis: [llm, azure, claude, counts, off] }
 subscriptions:
@@ -43,6 +44,11 @@ apis:
   azure: { path: team/openai, kind: azure-openai, backend: azure }
   claude: { path: claude, kind: anthropic, backend: root }
   counts: { path: counts, kind: openai, backend: v1, diagnostics: { large_language_model: { logs: enabled } } }
+  orders:
+    path: orders
+    kind: http
+    backend: echo
+    operations: [{ id: new, method: POST, url_template: /new }]
   off: { path: off, kind: openai, backend: v1, diagnostics: { large_language_model: { logs: disabled } } }
 """
 POLICIES = "<policies><inbound>{}</inbound><backend>{}</backend><outbound /><on-error /></policies>"
@@ -384,11 +390,17 @@ def test_a_rule_that_takes_too_long_withholds_and_holds_up_nobody(backend: Backe
 
 
 def test_what_no_model_was_asked_is_not_logged(backend: Backend) -> None:
-    inbound = """<choose><when condition='@(context.Request.Headers.ContainsKey("x-refuse"))'>
+    inbound = """<llm-token-limit counter-key="all" tokens-per-minute="9000" count-cached-answers="true" />
+        <choose><when condition='@(context.Request.Headers.ContainsKey("x-refuse"))'>
         <return-response><set-status code="403" /></return-response></when></choose>"""
     with logging(backend, inbound=inbound) as (gateway, logs):
         with pytest.raises(openai.PermissionDeniedError):
             ask(gateway, "Refused", extra_headers={"x-refuse": "1"})
+        claude = anthropic.Anthropic(base_url=f"{gateway.url}/claude", api_key=ALPHA, max_retries=0)
+        claude.messages.count_tokens(model="claude-haiku-5-5", messages=[{"role": "user", "content": "How many?"}])
+        orders = {"model": "T", "messages": [{"role": "user", "content": "Order"}]}
+        headers = {"ocp-apim-subscription-key": KEY}
+        assert httpx.post(f"{gateway.url}/orders/new", json=orders, headers=headers).status_code == 200
         ask(gateway, "Asked")
     assert asked(logs.only)[0]["content"] == "Asked"
 
