@@ -6,12 +6,12 @@ from pydantic import Field, field_validator, model_validator
 
 from shared.config.declared import Declared
 
-LARGEST_LOGGED = 2_097_152
-"""Bytes of the messages of one direction that can be logged
+SMALLEST_LOGGED, LARGEST_LOGGED = 1_024, 2_097_152
+"""Bytes of the messages of one direction: the least and the most that can be asked for
 (https://learn.microsoft.com/azure/api-management/api-management-howto-llm-logs)."""
 
 Switch = Literal["enabled", "disabled"]
-Size = Annotated[int, Field(ge=1_024, le=LARGEST_LOGGED)]
+Size = Annotated[int, Field(ge=SMALLEST_LOGGED, le=LARGEST_LOGGED)]
 
 
 class LoggedMessages(Declared):

@@ -70,6 +70,13 @@ async def test_what_runs_is_imported_and_the_rest_is_told(tmp_path: Path, capsys
         "revision": "2",
         "openapi": "apis/chat.openapi.json",
         "products": ["teams"],
+        "diagnostics": {
+            "large_language_model": {
+                "logs": "enabled",
+                "requests": {"messages": "all", "max_size_in_bytes": 262144},
+                "responses": {"messages": "all"},
+            }
+        },
         "policy": "policies/apis/chat/policy.xml",
         "operations": [
             {
@@ -96,6 +103,23 @@ async def test_what_runs_is_imported_and_the_rest_is_told(tmp_path: Path, capsys
     assert (rule["trip_duration"], rule["accept_retry_after"]) == ("PT1M", True)
     assert found["products"]["teams"]["subscription_limit"] == 5
     assert found["named_values"]["east-key"] == {"key_vault": "https://contoso.vault.azure.net/secrets/east-key"}
+
+
+async def test_logs_of_all_apis_are_imported_and_stay_off_where_an_api_says_so(tmp_path: Path, capsys: Any) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(ARTIFACTS, artifacts)
+    shutil.copytree(ARTIFACTS / "apis/chat/diagnostics", artifacts / "diagnostics")
+    asked = artifacts / "apis/chat/diagnostics/azuremonitor/diagnosticInformation.json"
+    asked.write_text(json.dumps({"properties": {"loggerId": "/loggers/azuremonitor"}}))
+    out = tmp_path / "out"
+    out.mkdir()
+    assert await run_import(out, "apim", str(artifacts), "--json") == 0
+    logged = read(out)["diagnostics"]["large_language_model"]
+    assert logged["requests"] == {"messages": "all", "max_size_in_bytes": 262144}
+    assert read(out)["apis"]["chat"]["diagnostics"] == {"large_language_model": {"logs": "disabled"}}
+    assert "diagnostics" not in read(out)["apis"]["orders-v2"]
+    left_out = {one["what"] for one in json.loads(capsys.readouterr().out)["left_out"]}
+    assert left_out == {*LEFT_OUT, "diagnostics applicationinsights"}
 
 
 async def test_policy_documents_come_byte_for_byte(tmp_path: Path) -> None:

@@ -17,7 +17,17 @@ from shared.management.importers.importer import Entry, ImportFailed, ImportPlan
 from shared.management.importers.policy_document import is_as_written
 from shared.management.yaml_file import YamlFile
 
-SECTIONS = ("limits", "named_values", "backends", "products", "apis", "subscriptions", "fragments", "policy")
+SECTIONS = (
+    "limits",
+    "named_values",
+    "backends",
+    "products",
+    "apis",
+    "subscriptions",
+    "fragments",
+    "policy",
+    "diagnostics",
+)
 NEW_FILE = "# What the gateway serves; `python -m shared check` validates it.\n\n"
 
 

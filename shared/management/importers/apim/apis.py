@@ -12,6 +12,7 @@ from shared.config.openapi import identifier, operations_of
 from shared.gateway.catalog import read_document
 from shared.llm.api_kind import ApiKind
 from shared.management.importers.apim.artifacts import Resource
+from shared.management.importers.apim.diagnostics import diagnostics_of
 from shared.management.importers.apim.part import Part
 from shared.management.importers.apim.versions import path_of
 from shared.management.importers.importer import Entry, LeftOut
@@ -70,6 +71,8 @@ def _part(id: str, resource: Resource, service: Resource, products: Collection[s
     value["openapi"] = file
     if products:
         value["products"] = list(products)
+    if (diagnostics := diagnostics_of(resource, service)) is not None:
+        value["diagnostics"] = diagnostics
     if resource.policy is not None:
         value["policy"] = name = f"policies/apis/{id}/policy.xml"
         documents[name] = resource.policy

@@ -17,6 +17,7 @@ from shared.management.importers.importer import ImportFailed
 KINDS = (
     "apis",
     "backends",
+    "diagnostics",
     "loggers",
     "namedvalues",
     "policyfragments",

@@ -8,8 +8,8 @@ from shared.management.importers.apim.artifacts import Resource
 from shared.management.importers.apim.part import Part
 from shared.management.importers.importer import Entry, LeftOut
 
+TELEMETRY = "telemetry is set up by the gateway's own settings (APPLICATIONINSIGHTS_CONNECTION_STRING)"
 REASONS = {
-    "diagnostics": "telemetry is set up by the gateway's own settings (APPLICATIONINSIGHTS_CONNECTION_STRING)",
     "gateways": "self-hosted gateways have no counterpart",
     "groups": "groups belong to the developer portal; products keep the names of theirs",
     "tags": "nothing here reads tags",
@@ -47,7 +47,7 @@ def logger_part(resource: Resource) -> tuple[Part | None, list[LeftOut]]:
     is."""
     what = f"logger {resource.name}"
     if resource.text("loggerType").lower() != "azureeventhub":
-        return None, [LeftOut(what, REASONS["diagnostics"])]
+        return None, [LeftOut(what, TELEMETRY)]
     credentials = resource.part("credentials")
     if not (endpoint := str(credentials.get("endpointAddress") or "")):
         why = "its connection string is a secret; declare it under loggers with the endpoint, and give the gateway's "

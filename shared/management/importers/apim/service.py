@@ -3,6 +3,7 @@
 from shared.management.importers.apim.apis import REVISION, api_part
 from shared.management.importers.apim.artifacts import KINDS, Resource, kinds_in
 from shared.management.importers.apim.backends import backend_part
+from shared.management.importers.apim.diagnostics import diagnostics_parts
 from shared.management.importers.apim.named_values import named_value_parts
 from shared.management.importers.apim.others import fragment_part, left_out_kind, logger_part, schema_part
 from shared.management.importers.apim.part import Part
@@ -33,6 +34,9 @@ def service_parts(service: Resource) -> tuple[list[Part], list[LeftOut]]:
         take(schema_part(schema))
     for logger in service.resources("loggers"):
         take(logger_part(logger))
+    found, notes = diagnostics_parts(service)
+    parts += found
+    left_out += notes
     if service.policy is not None:
         file = "policies/policy.xml"
         parts.append(Part("the global policy", (Entry("policy", "", file),), {file: service.policy}))
