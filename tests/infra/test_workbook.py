@@ -210,7 +210,7 @@ def test_a_record_counts_for_all_the_calls_it_stands_for() -> None:
         assert "items = itemCount" in (VIEWS / view).read_text()
 
 
-# As they are asked of API Management: counts are in the record with the sequence number 0, who called in the other table.
+# As they are asked there: counts are in the record with the sequence number 0, who called is in the other table.
 LIKE_API_MANAGEMENT = {
     "tokens by subscription and model": """
         let counts = ApiManagementGatewayLlmLog | where SequenceNumber == 0 and TotalTokens != 0;
