@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 import httpx
 
@@ -20,9 +21,10 @@ class CallSpan:
 
     The span lasts to the end of the answer's body, or to where somebody stopped reading it; `head_came` notes the time
     to its head. A call succeeds with a status below 400 and a body that did not break, as Application Insights has it.
+    One that outlives its request is handed over by itself.
     """
 
-    __slots__ = ("span_id", "_attributes", "_began", "_calls", "_monotonic", "_name", "_started")
+    __slots__ = ("span_id", "_attributes", "_began", "_monotonic", "_name", "_request", "_started", "_telemetry")
 
     def __init__(
         self, ctx: Context, span_id: int, method: str, url: httpx.URL, backend: str, told: Mapping[str, Value]
@@ -31,7 +33,8 @@ class CallSpan:
         services = ctx.services
         self.span_id = span_id
         # Not the context itself: a ring of objects would wait for the garbage collector after each request.
-        self._calls = ctx.span.calls
+        self._request = ctx.span
+        self._telemetry = services.telemetry
         self._monotonic = services.monotonic
         self._began = began = services.monotonic()
         self._started = ctx.timestamp.timestamp() + began - ctx.started
@@ -67,8 +70,12 @@ class CallSpan:
 
     def _end(self, succeeded: bool) -> None:
         duration = self._monotonic() - self._began
-        self._calls.append(Span(self._name, self.span_id, self._started, duration, succeeded, self._attributes))
+        span = Span(self._name, self.span_id, self._started, duration, succeeded, self._attributes)
         self.span_id = 0
+        if not self._request.told:
+            self._request.calls.append(span)
+        elif self._telemetry is not None:
+            self._telemetry.end(replace(self._request, calls=[]), span)
 
 
 def _reason(error: BaseException) -> str:
@@ -111,12 +118,22 @@ def add_trace_context(ctx: Context, span_id: int, headers: RawHeaders) -> None:
         headers.append((TRACESTATE, span.trace_state.encode("latin-1")))
 
 
-def begin_call(ctx: Context, span_id: int, method: str, url: httpx.URL, backend: str = "") -> CallSpan | None:
+def begin_call(
+    ctx: Context | None,
+    headers: RawHeaders,
+    method: str,
+    url: httpx.URL,
+    backend: str = "",
+    told: Mapping[str, Value] | None = None,
+) -> CallSpan | None:
     """A call of the gateway's own begins: to `url`, of which only the origin is told (the rest may have a key), at a
-    declared backend or "". None when the request is not recorded."""
-    if ctx.span is None or ctx.span.sample_rate is None:
+    declared backend or "". `told` are further attributes. Its place in the trace is added to `headers`. None when it
+    is for no request, or for one that is not recorded."""
+    if ctx is None or ctx.span is None:
         return None
-    return CallSpan(ctx, span_id, method, url, backend, {})
+    span_id = next_span_id(ctx)
+    add_trace_context(ctx, span_id, headers)
+    return CallSpan(ctx, span_id, method, url, backend, told or {}) if ctx.span.sample_rate is not None else None
 
 
 def begin_attempt(
@@ -139,3 +156,16 @@ def begin_attempt(
         target: bytes = request.extensions["target"]
         attributes[genai.PATH] = target.partition(b"?")[0].decode("latin-1")
     return CallSpan(ctx, span_id, request.method, request.url, backend, attributes)
+
+
+def tell_lookup(ctx: Context, cache: str, began: float, result: str) -> None:
+    """The request has looked into a cache that storage is behind, since `began` (by the monotonic clock). `result` is
+    what was found there: miss, or as `apim.cache` has it."""
+    span = ctx.span
+    if span is None or span.sample_rate is None:
+        return
+    services = ctx.services
+    started = ctx.timestamp.timestamp() + began - ctx.started
+    attributes: dict[str, Value] = {genai.CALL_TYPE: "Cache", genai.CACHE: result}
+    id = services.random.getrandbits(64) or 1
+    span.calls.append(Span(cache, id, started, services.monotonic() - began, True, attributes))

@@ -11,14 +11,17 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from shared.backends.call_span import begin_call
 from shared.backends.proxies import proxy_for
 from shared.backends.target import Target
-from shared.context import TokenSource
+from shared.context import Context, TokenSource
 from shared.errors import PolicyFailed
+from shared.telemetry import genai
 
 if TYPE_CHECKING:
     from azure.ai.contentsafety.aio import ContentSafetyClient
     from azure.core.credentials import AccessToken
+    from azure.core.rest import AsyncHttpResponse
 
 # The version APIM's policy calls, and the first general one with text:shieldPrompt.
 API_VERSION = "2024-09-01"
@@ -77,6 +80,7 @@ class ContentSafety:
         output_type: str,
         blocklists: Sequence[str],
         until: float,
+        ctx: Context | None = None,
     ) -> Analysis:
         """Severities of all `categories`, and which `blocklists` match. At most 10,000 characters."""
         body: dict[str, object] = {"text": text, "outputType": output_type}
@@ -84,30 +88,38 @@ class ContentSafety:
             body["categories"] = list(categories)
         if blocklists:
             body |= {"blocklistNames": list(blocklists), "haltOnBlocklistHit": False}
-        answer = await self._post(target, "text:analyze", body, until)
+        answer = await self._post(target, "text:analyze", body, until, ctx)
         matches = answer.get("blocklistsMatch")
         if blocklists and not isinstance(matches, list):
             raise SafetyUnavailable("text:analyze answered without blocklistsMatch")
         names = tuple(str(match.get("blocklistName")) for match in matches or () if isinstance(match, dict))
         return Analysis(_severities(answer, categories, "text:analyze"), names)
 
-    async def analyze_image(self, target: Target, image: str, *, categories: Sequence[str], until: float) -> Analysis:
+    async def analyze_image(
+        self, target: Target, image: str, *, categories: Sequence[str], until: float, ctx: Context | None = None
+    ) -> Analysis:
         """Severities (0, 2, 4, 6) of an image in base64. SafetyRefused when it is none the service takes."""
         body: dict[str, object] = {"image": {"content": image}, "outputType": "FourSeverityLevels"}
         if categories:
             body["categories"] = list(categories)
-        answer = await self._post(target, "image:analyze", body, until)
+        answer = await self._post(target, "image:analyze", body, until, ctx)
         return Analysis(_severities(answer, categories, "image:analyze"))
 
     async def shield(
-        self, target: Target, prompt: str | None, documents: Sequence[str], *, until: float
+        self,
+        target: Target,
+        prompt: str | None,
+        documents: Sequence[str],
+        *,
+        until: float,
+        ctx: Context | None = None,
     ) -> tuple[bool, bool]:
         """Whether the user's prompt, and whether any of the documents attacks the model. 10,000 characters of prompt,
         five documents of together 10,000 (https://learn.microsoft.com/rest/api/contentsafety/text-operations)."""
         body: dict[str, object] = {"documents": list(documents)}
         if prompt is not None:
             body["userPrompt"] = prompt
-        answer = await self._post(target, "text:shieldPrompt", body, until)
+        answer = await self._post(target, "text:shieldPrompt", body, until, ctx)
         found = answer.get("documentsAnalysis") or []
         parts = [answer.get("userPromptAnalysis")] if prompt is not None else []
         verdicts = [part.get("attackDetected") if isinstance(part, dict) else None for part in (*parts, *found)]
@@ -121,14 +133,16 @@ class ContentSafety:
         for client in clients:
             await client.close()
 
-    async def _post(self, target: Target, operation: str, body: Mapping[str, object], until: float) -> dict[str, Any]:
+    async def _post(
+        self, target: Target, operation: str, body: Mapping[str, object], until: float, ctx: Context | None
+    ) -> dict[str, Any]:
         client = await self._client(target)
         content = json.dumps(body).encode()
         time = asyncio.get_running_loop().time
         attempt = 0
         while True:
             try:
-                return await _once(client, target, operation, content)
+                return await _once(client, target, operation, content, ctx)
             except _Passing as failure:
                 wait = failure.wait if failure.wait is not None else self._pause(attempt)
                 if attempt == RETRIES or time() + wait >= until:
@@ -228,21 +242,15 @@ class _Token:
         await self.close()
 
 
-async def _once(client: "ContentSafetyClient", target: Target, operation: str, content: bytes) -> dict[str, Any]:
+async def _once(
+    client: "ContentSafetyClient", target: Target, operation: str, content: bytes, ctx: Context | None
+) -> dict[str, Any]:
     from azure.core.exceptions import AzureError
-    from azure.core.rest import HttpRequest
 
-    url = f"{target.origin}{target.base_path}".removesuffix("/contentsafety")
-    request = HttpRequest(
-        "POST",
-        f"{url}/contentsafety/{operation}?api-version={API_VERSION}{'&' if target.query else ''}{target.query}",
-        headers={"content-type": "application/json"},
-        content=content,
-    )
     try:
         # The SDK's own text operation reads the answer into a tolerant model; here every answer is checked the same
         # way, and text:shieldPrompt has no operation there. A token goes over plain HTTP to this machine only.
-        response = await client.send_request(request, **_over_plain_http(target))
+        response = await _send(client, target, operation, content, ctx)
     except PolicyFailed as error:
         raise SafetyUnavailable(f"{operation}: {error.detail or error.message}") from error
     except AzureError as error:
@@ -262,6 +270,31 @@ async def _once(client: "ContentSafetyClient", target: Target, operation: str, c
     if not isinstance(answer, dict):
         raise _Passing("the answer is no JSON object")
     return answer
+
+
+async def _send(
+    client: "ContentSafetyClient", target: Target, operation: str, content: bytes, ctx: Context | None
+) -> "AsyncHttpResponse":
+    from azure.core.rest import HttpRequest
+
+    path = f"{target.base_path.removesuffix('/contentsafety')}/contentsafety/{operation}"
+    headers = [(b"content-type", b"application/json")]
+    call = begin_call(ctx, headers, "POST", target.origin, target.info.id, {genai.PATH: path})
+    request = HttpRequest(
+        "POST",
+        f"{target.origin}{path}?api-version={API_VERSION}{'&' if target.query else ''}{target.query}",
+        headers={name.decode(): value.decode("latin-1") for name, value in headers},
+        content=content,
+    )
+    try:
+        response = await client.send_request(request, **_over_plain_http(target))
+    except BaseException as error:
+        if call is not None:
+            call.failed(error)
+        raise
+    if call is not None:
+        call.answered(response.status_code)
+    return response
 
 
 def _key_header(target: Target) -> str | None:

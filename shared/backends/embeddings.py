@@ -10,8 +10,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from shared.backends.call_span import begin_call
 from shared.backends.target import Target
-from shared.context import TokenSource
+from shared.context import Context, TokenSource
 from shared.errors import PolicyFailed
 from shared.stores.breaker import Breaker
 from shared.stores.cache import MemoryCache
@@ -78,9 +79,10 @@ class Embeddings:
         self._tasks: set[asyncio.Task[None]] = set()
         self.calls = 0
 
-    async def embed(self, model: EmbeddingModel, text: str, *, seconds: float) -> bytes:
+    async def embed(self, model: EmbeddingModel, text: str, *, seconds: float, ctx: Context | None = None) -> bytes:
         """The embedding as little-endian float32. EmbeddingsUnavailable when there is none within `seconds`; while the
-        backend is known to fail, at once: then one text is tried on the side from time to time."""
+        backend is known to fail, at once: then one text is tried on the side from time to time. What the request `ctx`
+        waits for is a span of its own: the call itself may be shared with others."""
         known = self._known.look_up(_name(model, text))
         if known is not None:
             return known
@@ -90,6 +92,19 @@ class Embeddings:
             if queue.breaker.take_probe(now):
                 self._ask(queue, text)
             raise EmbeddingsUnavailable("the embeddings backend has failed just now")
+        # One call embeds for many requests: there is no trace it belongs to.
+        call = begin_call(ctx, [], "POST", model.target.origin, model.target.info.id)
+        try:
+            found = await self._wait(queue, text, seconds)
+        except BaseException as error:
+            if call is not None:
+                call.failed(error)
+            raise
+        if call is not None:
+            call.answered(200)
+        return found
+
+    async def _wait(self, queue: _Queue, text: str, seconds: float) -> bytes:
         imported = self._imported()
         try:
             async with asyncio.timeout(seconds):

@@ -7,10 +7,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from shared.backends.call_span import begin_call
 from shared.backends.client_tls import ClientTls
 from shared.backends.proxies import parse_proxy
 from shared.backends.transport import Transport, build_request
 from shared.config.certificates import ClientCertificate
+from shared.context import Context
 from shared.errors import BackendError
 from shared.message import PACKED, GatewayResponse, Headers, RawHeaders, end_to_end, unpacked
 
@@ -41,10 +43,24 @@ class Sender:
         self._tls = tls
         self._proxied: OrderedDict[str, Transport] = OrderedDict()
 
-    async def send(self, request: Outgoing) -> GatewayResponse:
-        """The answer with its body in memory. BackendError when none comes, 504 for time; PolicyFailed for a client
-        certificate that cannot be used; ValueError when the URL or the proxy is no http(s) URL."""
+    async def send(self, request: Outgoing, ctx: Context | None = None) -> GatewayResponse:
+        """The answer with its body in memory, for the request of a caller or for none. BackendError when none comes,
+        504 for time; PolicyFailed for a client certificate that cannot be used; ValueError when the URL or the proxy
+        is no http(s) URL."""
         url = _read_url(request.url)
+        headers = list(request.headers)
+        call = begin_call(ctx, headers, request.method, url)
+        try:
+            answer = await self._send(request, url, headers)
+        except BaseException as error:
+            if call is not None:
+                call.failed(error)
+            raise
+        if call is not None:
+            call.answered(answer.status_code)
+        return answer
+
+    async def _send(self, request: Outgoing, url: httpx.URL, headers: RawHeaders) -> GatewayResponse:
         transport = self._transport if request.proxy is None else self._through(request.proxy)
         extensions: dict[str, object] = {}
         if request.certificate is not None:
@@ -54,7 +70,7 @@ class Sender:
             request.method,
             url.copy_with(path="/", query=None, fragment=None),
             url.raw_path,
-            headers=request.headers,
+            headers=headers,
             body=request.body,
             timeout={"connect": min(CONNECT_SECONDS, seconds), "pool": seconds, "read": seconds, "write": seconds},
             extensions=extensions,

@@ -54,6 +54,7 @@ def end_span(ctx: Context, completion: Completion) -> None:
     route = attributes.get(genai.ROUTE)
     name = f"{span.method} {route}" if route else span.method
     succeeded = status < 400 and completion.outcome == "completed"
+    span.told = True
     telemetry.end(span, Span(name, span.span_id, ctx.timestamp.timestamp(), completion.elapsed, succeeded, attributes))
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from shared.backends.call_span import tell_lookup
 from shared.context import Context
 from shared.message import GatewayResponse, Headers
 from shared.policies.cache_store_value import CachingType
@@ -15,7 +16,7 @@ from shared.policies.expression import Expression
 from shared.policies.nodes import Element
 from shared.policies.policy import Policy, Section
 from shared.policies.run import Shortcut
-from shared.stores.cache import Caches
+from shared.stores.cache import Caches, TableCache
 
 # A miss must bring the whole response: what would make the backend send less, or say "not modified", is taken off.
 CONDITIONS = ("cache-control", "pragma", "if-none-match", "if-modified-since", "if-range", "range")
@@ -81,8 +82,11 @@ class CacheLookup(Policy):
             await self.downstream_caching_type(ctx),
             await self.must_revalidate(ctx),
         )
-        found = await ctx.services.get(Caches).of(self.caching_type).get(miss.key)
+        cache, began = ctx.services.get(Caches).of(self.caching_type), ctx.services.monotonic()
+        found = await cache.get(miss.key)
         response = read_response(found, miss, ctx.services.clock().timestamp()) if found is not None else None
+        if isinstance(cache, TableCache):
+            tell_lookup(ctx, "cache", began, "miss" if response is None else "response")
         ctx.trace({"hit": response is not None}, self.element)
         if response is not None:
             return Shortcut("cache-store", response, "response")

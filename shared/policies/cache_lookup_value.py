@@ -2,13 +2,14 @@
 
 from typing import Any, ClassVar
 
+from shared.backends.call_span import tell_lookup
 from shared.context import Context
 from shared.message import GatewayResponse
 from shared.policies.cache_store_value import CachingType, value_key
 from shared.policies.cached_value import decode
 from shared.policies.expression import Expression
 from shared.policies.policy import Policy
-from shared.stores.cache import Caches
+from shared.stores.cache import Caches, TableCache
 
 
 class CacheLookupValue(Policy):
@@ -29,8 +30,11 @@ class CacheLookupValue(Policy):
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """Look the value up."""
         key = await self.key(ctx)
-        found = await ctx.services.get(Caches).of(self.caching_type).get(value_key(key))
+        cache, began = ctx.services.get(Caches).of(self.caching_type), ctx.services.monotonic()
+        found = await cache.get(value_key(key))
         hit = found is not None
+        if isinstance(cache, TableCache):
+            tell_lookup(ctx, "cache", began, "value" if hit else "miss")
         if found is not None:
             try:
                 ctx.variables[self.variable_name] = decode(found)

@@ -157,6 +157,7 @@ class ContentCheck:
             output_type=rules.output_type,
             blocklists=rules.blocklists,
             until=until,
+            ctx=self._ctx,
         )
         if found.blocklists:
             details = [{"filtered": True, "id": name} for name in dict.fromkeys(found.blocklists)]
@@ -166,13 +167,18 @@ class ContentCheck:
     async def _image(self, image: str, until: float) -> None:
         try:
             categories = list(self._rules.thresholds)
-            self._judge(await self._safety.analyze_image(self._rules.target, image, categories=categories, until=until))
+            found = await self._safety.analyze_image(
+                self._rules.target, image, categories=categories, until=until, ctx=self._ctx
+            )
+            self._judge(found)
         except SafetyRefused as error:
             self._refuse("image", {"filtered": True, "details": "an image that cannot be analysed"}, str(error))
 
     async def _shield(self, asked: tuple[str | None, list[str]], until: float) -> None:
         prompt, documents = asked
-        by_user, by_document = await self._safety.shield(self._rules.target, prompt, documents, until=until)
+        by_user, by_document = await self._safety.shield(
+            self._rules.target, prompt, documents, until=until, ctx=self._ctx
+        )
         if by_user or by_document:
             self._refuse("jailbreak" if by_user else "indirect_attack", {"filtered": True, "detected": True})
 

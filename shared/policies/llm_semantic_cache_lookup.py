@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from shared.backends.call_span import tell_lookup
 from shared.backends.embeddings import EmbeddingModel, Embeddings, EmbeddingsUnavailable
 from shared.context import Context
 from shared.errors import PolicyFailed
@@ -125,7 +126,9 @@ class LlmSemanticCacheLookup(Policy):
             namespace, prompt, call, exchange, model, self.embeddings_timeout_ms / 1000, ctx.services.get(Embeddings)
         )
         if "no-cache" not in directives:
+            began = ctx.services.monotonic()
             hit = await self._look_up(ctx, miss)
+            tell_lookup(ctx, "semantic cache", began, hit.how if hit is not None else "miss")
             if hit is None and self.coalesce and await self._wait_for_another(ctx, miss):
                 hit = await self._hit(ctx, miss, await self._cache(ctx).exact(namespace, prompt.digest))
             if hit is not None:
@@ -136,7 +139,7 @@ class LlmSemanticCacheLookup(Policy):
         ctx.on_reply(_tell_miss)
         return None
 
-    async def _look_up(self, ctx: Context, miss: SemanticMiss) -> GatewayResponse | None:
+    async def _look_up(self, ctx: Context, miss: SemanticMiss) -> Shortcut | None:
         cache = self._cache(ctx)
         hit = await self._hit(ctx, miss, await cache.exact(miss.namespace, miss.prompt.digest))
         if hit is not None or not miss.prompt.embeddable:
@@ -154,13 +157,13 @@ class LlmSemanticCacheLookup(Policy):
     async def _vector(self, ctx: Context, miss: SemanticMiss) -> Vector | None:
         await ctx.verified()
         try:
-            return await miss.vector()
+            return await miss.vector(ctx)
         except EmbeddingsUnavailable as reason:
             miss.reachable = False
             ctx.trace({"message": f"no embedding: {reason}"}, self.element, "error")
             return None
 
-    async def _hit(self, ctx: Context, miss: SemanticMiss, found: Found | None) -> GatewayResponse | None:
+    async def _hit(self, ctx: Context, miss: SemanticMiss, found: Found | None) -> Shortcut | None:
         """The answer in the form the caller wants."""
         if found is None:
             return None

@@ -132,7 +132,7 @@ class OutgoingRequest(Policy):
 async def send(policy: OutgoingRequest, ctx: Context, request: Outgoing) -> GatewayResponse:
     """Send a built request. GatewayError with the policy as its source when no answer comes."""
     try:
-        return await ctx.services.get(Sender).send(request)
+        return await ctx.services.get(Sender).send(request, ctx)
     except ValueError as error:
         # Not the URL itself: it may carry a key.
         raise PolicyFailed(source=policy.element, reason="UrlInvalid", detail=str(error)) from error

@@ -36,10 +36,11 @@ class SemanticMiss:
     reachable: bool = True
     _vector: Vector | None = field(default=None)
 
-    async def vector(self) -> Vector:
-        """The question's vector, of length 1. EmbeddingsUnavailable when there is none in time."""
+    async def vector(self, ctx: Context | None = None) -> Vector:
+        """The question's vector, of length 1. EmbeddingsUnavailable when there is none in time. `ctx` is the request
+        that waits for it, if one does."""
         if self._vector is None:
-            data = await self.embeddings.embed(self.model, self.prompt.text, seconds=self.seconds)
+            data = await self.embeddings.embed(self.model, self.prompt.text, seconds=self.seconds, ctx=ctx)
             self._vector = as_vector(data)
         return self._vector
 

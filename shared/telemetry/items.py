@@ -26,7 +26,17 @@ LONGEST_PROPERTY = 8_192
 
 # Attributes with a field of their own.
 _FIELDS = frozenset(
-    {genai.METHOD, genai.STATUS, genai.ROUTE, genai.SCHEME, genai.PATH, genai.SERVER, genai.PORT, genai.USER_AGENT}
+    {
+        genai.METHOD,
+        genai.STATUS,
+        genai.ROUTE,
+        genai.SCHEME,
+        genai.PATH,
+        genai.SERVER,
+        genai.PORT,
+        genai.USER_AGENT,
+        genai.CALL_TYPE,
+    }
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _INFORMATION = 1
@@ -134,7 +144,7 @@ def _request_fields(attributes: Mapping[str, Value]) -> Item:
 
 def _call_fields(attributes: Mapping[str, Value]) -> Item:
     return {
-        "type": "HTTP",
+        "type": str(attributes.get(genai.CALL_TYPE, "HTTP")),
         "target": _host(attributes)[:LONGEST_NAME],
         "resultCode": str(attributes.get(genai.STATUS, 0)),
         "data": _url(attributes)[:LONGEST_DATA],

@@ -31,7 +31,8 @@ class Telemetry(Protocol):
         ...
 
     def end(self, request: RequestSpan, span: Span) -> None:
-        """Hand over the request's own span (`span.span_id` is the request's) and its calls, when it is recorded."""
+        """Hand over the request's own span (`span.span_id` is the request's) and its calls, when it is recorded; or a
+        call that has outlived the request."""
         ...
 
     def log(self, item: LogItem) -> None:

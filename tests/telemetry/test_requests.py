@@ -5,17 +5,18 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
-from tests.support.app_insights import AppInsights, Item
+from tests.support.app_insights import AppInsights
 from tests.support.backend import Backend, Script
 from tests.support.running import KEY, Running, running
 from tests.support.service import Reply, Service
+from tests.telemetry.traced import PROMPT, Traced, facts, milliseconds
 
 CONFIG = """
 backends:
@@ -62,51 +63,15 @@ FILES = {
         <outbound><base /></outbound><on-error><base /></on-error></policies>""",
 }
 ANNA = "the key of anna"
-PROMPT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello there"}]}
 ABSENT = object()
 
 
 @dataclass
-class System:
-    """A gateway that tells an Application Insights of its own, and two backends."""
+class System(Traced):
+    """With two backends."""
 
-    gateway: Running
-    backend: Backend
-    other: Backend
-    insights: AppInsights
-
-    def trace(self) -> tuple[str, dict[str, str]]:
-        """The trace id and the headers of a caller who has a trace."""
-        trace_id = f"{len(self.seen) + 1:032x}"
-        self.seen.append(trace_id)
-        return trace_id, {"traceparent": f"00-{trace_id}-00000000000000aa-01"}
-
-    def __post_init__(self) -> None:
-        self.seen: list[str] = []
-
-    def items(self, type: str, trace_id: str) -> list[Item]:
-        """All items of one kind that belong to a trace, once everything is told."""
-        telemetry: Any = self.gateway.app.services.telemetry
-        assert telemetry.flush(10)
-        return [item for item in self.insights.of(type) if item.operation_id == trace_id]
-
-    def request(self, trace_id: str) -> Item:
-        """The one request item of a trace; it may have to be waited for: a caller has gone before it is written."""
-        deadline = time.monotonic() + 5
-        while not (found := self.items("RequestData", trace_id)) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert len(found) == 1, found
-        return found[0]
-
-    def calls(self, trace_id: str) -> list[Item]:
-        """The dependency items of a trace."""
-        return self.items("RemoteDependencyData", trace_id)
-
-    def post(self, path: str, *, headers: dict[str, str] | None = None, **sent: Any) -> tuple[httpx.Response, str]:
-        """POST as a caller with a trace; the answer and the trace id."""
-        trace_id, traced = self.trace()
-        sent = sent or {"json": PROMPT}
-        return httpx.post(self.gateway.url + path, headers={**traced, **(headers or {})}, **sent), trace_id
+    backend: Backend = field(kw_only=True)
+    other: Backend = field(kw_only=True)
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +80,7 @@ def system() -> Iterator[System]:
         values = {"backend": backend.url, "other": other.url}
         environment = {**insights.environment, "ANNA_KEY": ANNA}
         with running(CONFIG, files=FILES, values=values, environment=environment) as gateway:
-            yield System(gateway, backend, other, insights)
-
-
-def facts(item: Item) -> tuple[str, str, bool]:
-    """Name, result code, success."""
-    return item.name, item.data.get("responseCode") or item.data["resultCode"], item.data["success"]
+            yield System(gateway, insights, backend=backend, other=other)
 
 
 def key(name: str = KEY) -> dict[str, str]:
@@ -268,13 +228,6 @@ def test_a_backend_that_breaks_off_is_no_success(system: System) -> None:
     assert call.properties["apim.backend.error"] == "BackendConnectionFailure"
 
 
-def milliseconds(item: Item) -> float:
-    """A duration as the wire has it: d.hh:mm:ss.fff."""
-    days, rest = item.data["duration"].split(".", 1)
-    hours, minutes, seconds = rest.split(":")
-    return 1000 * (float(seconds) + 60 * (int(minutes) + 60 * (int(hours) + 24 * int(days))))
-
-
 # what is told
 
 
@@ -288,6 +241,7 @@ def test_who_asked_what_of_which_model(system: System) -> None:
         "apim.api.id": "chat",
         "apim.operation.id": "create-chat-completion",
         "apim.product.id": "team",
+        "apim.user.id": "anna",
         "apim.subscription.id": "anna",
         "apim.backend.id": "main",
         "gen_ai.operation.name": "chat",
