@@ -80,17 +80,12 @@ class _Batches(Generic[T]):
         self._kept = [batch[index] for index in outcome.again]
         return outcome
 
-    def kept(self) -> list[T]:
-        """Take back what was not sent."""
-        kept, self._kept = self._kept, []
-        return kept
-
 
 class Sending:
     """Empties the queues into a service, round by round. Used by one thread.
 
-    Spans and log items that were not taken are sent again; values of metrics go back to their totals, so that an
-    outage costs none of them. When an answer got lost on its way, a batch may arrive twice.
+    What was not taken is sent again; series of metrics whose turn has not come go back to their totals, so that an
+    outage costs none of them. When an answer gets lost on its way, a batch may arrive twice.
     """
 
     TELL_SECONDS = 60.0
@@ -131,7 +126,8 @@ class Sending:
         for batches in (self._metrics, self._spans, self._logs):
             if not self._send_all(batches, service, goes_on):
                 break
-        self._totals.put_back(dict([*self._metrics.kept(), *self._series]))
+        self._totals.put_back(dict(self._series))
+        self._series = iter(())
         self._tell()
 
     def _send_all(self, batches: "_Batches[Any]", service: Service, goes_on: Callable[[], bool]) -> bool:

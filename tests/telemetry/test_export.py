@@ -67,7 +67,7 @@ def record(reporter: Reporter, name: str = "POST /llm/chat/completions", *, call
     request, now = reporter.begin(PARENT, None), time.time()
     for number in range(calls):
         request.calls.append(Span("POST west", number + 1, now, 0.5, False, dict(CALL)))
-    reporter.end(request, Span(name, request.span_id, now, 3_723.25, True, dict(REQUEST)))
+    reporter.end(request, Span(name, request.span_id, now, 90_123.25, True, dict(REQUEST)))
     return request
 
 
@@ -83,7 +83,7 @@ def test_a_request_and_its_calls_arrive_as_one_operation() -> None:
     assert (item.name, item.data["id"], item.data["duration"]) == (
         "POST /llm/chat/completions",
         f"{request.span_id:016x}",
-        "0.01:02:03.250000",
+        "1.01:02:03.250000",
     )
     assert (item.data["responseCode"], item.data["success"]) == ("200", True)
     assert item.data["url"] == "https://gateway.example/llm/chat/completions"
@@ -169,16 +169,18 @@ def test_what_was_not_taken_is_sent_again(fault: Fault, caplog: pytest.LogCaptur
         insights.fault = fault
         record(reporter, "one")
         record(reporter, "two")
-        reporter.metrics.emit("n", "m", 5, {})
+        for number in range(BATCH + 1):
+            reporter.metrics.emit("n", "m", 5, {"number": str(number)})
         reporter.flush()
-        assert insights.batches == [1]  # one failure is enough: the others wait
+        assert insights.batches == [BATCH]  # one failure is enough: the others wait
         told_wait = float(fault.headers.get("Retry-After", "2"))
         assert told_wait - 2 < reporter.sending.not_before - time.monotonic() <= told_wait
         insights.fault = Fault()
-        reporter.metrics.emit("n", "m", 2, {})
+        reporter.metrics.emit("n", "m", 2, {"number": str(BATCH)})
         assert reporter.flush()
         assert names(insights) == ["one", "two"]
-        assert insights.sums("m") == 7
+        assert insights.sums("m") == 5 * (BATCH + 1) + 2
+        assert len(insights.of("MetricData")) == BATCH + 1
         assert reporter.sending.losses() == 0
     [warning] = [one.getMessage() for one in caplog.records if one.name == "gateway.telemetry"]
     assert str(fault.status) in warning or "cannot be reached" in warning
