@@ -111,8 +111,11 @@ def traceparent(ctx: Context, span_id: int) -> str:
 def add_trace_context(ctx: Context, span_id: int, headers: RawHeaders) -> None:
     """Put the call's place in the trace into its headers, unless a policy has said another."""
     span = ctx.span
-    if span is None or any(name == TRACEPARENT for name, _ in headers):
+    if span is None:
         return
+    for name, _ in headers:
+        if name == TRACEPARENT:
+            return
     headers.append((TRACEPARENT, traceparent(ctx, span_id).encode()))
     if span.trace_state:
         headers.append((TRACESTATE, span.trace_state.encode("latin-1")))

@@ -9,7 +9,7 @@ from shared.policies.run import Shortcut
 from shared.telemetry import genai
 from shared.telemetry.spans import Span, Value
 from shared.telemetry.telemetry import Telemetry
-from shared.telemetry.trace_context import HEADERS
+from shared.telemetry.trace_context import HEADERS, TRACEPARENT
 
 _USUAL_PORTS = {("http", 80), ("https", 443), ("http", 0), ("https", 0)}
 # What Application Insights keeps of a dimension's value; anything longer is a caller's own text.
@@ -19,13 +19,17 @@ _LONGEST = 1_024
 def begin_span(ctx: Context, telemetry: Telemetry) -> None:
     """Give the request its place in the trace. Policies can still read the caller's trace context; backends get one
     that names their call, so the caller's own is withheld from them."""
-    found = [pair for pair in ctx.request.headers.raw if pair[0] in HEADERS]
+    request = ctx.request
     parent = state = None
-    if found:
-        ctx.withheld.extend(found)
-        parent, state = ctx.request.headers.get("traceparent"), ctx.request.headers.get("tracestate")
-    ctx.span = telemetry.begin(parent, state)
-    ctx.span.method = ctx.request.method
+    for pair in [pair for pair in request.headers.raw if pair[0] in HEADERS]:
+        ctx.withheld.append(pair)
+        text = pair[1].decode("latin-1")
+        if pair[0] == TRACEPARENT:
+            parent = text if parent is None else f"{parent},{text}"
+        else:
+            state = text if state is None else f"{state},{text}"
+    span = ctx.span = telemetry.begin(parent, state)
+    span.method = request.method
 
 
 def observe_model(ctx: Context) -> None:
