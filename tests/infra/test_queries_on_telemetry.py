@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.infra.templates import ROOT
 from tests.infra.test_workbook import QUERIES
 from tests.policies.semantic import STORE, document, lookup
 from tests.support.app_insights import AppInsights, Item
@@ -17,6 +18,7 @@ from tests.support.backend import Backend, Script
 from tests.support.running import Running, running
 
 CONFIG = """
+policy: all-apis.xml
 backends:
   away: { url: "http://127.0.0.1:9/v1", timeouts: { connect: 1 } }
   main: { url: "@backend@/v1" }
@@ -34,10 +36,10 @@ subscriptions:
 diagnostics:
   large_language_model: { logs: enabled, requests: { messages: all }, responses: { messages: all } }
 """
-METRIC = """<llm-emit-token-metric><dimension name="API ID" /><dimension name="Product ID" />
-    <dimension name="Subscription ID" /><dimension name="Model" /></llm-emit-token-metric>"""
 FILES = {
-    "models.xml": document(lookup('embeddings-timeout-ms="10000"', threshold=0.2), STORE, inbound=METRIC),
+    # What counts is the policy that is deployed.
+    "all-apis.xml": (ROOT / "policies" / "all-apis.xml").read_text(),
+    "models.xml": document(lookup('embeddings-timeout-ms="10000"', threshold=0.2), STORE),
     "files.xml": document(
         '<cache-lookup vary-by-developer="false" vary-by-developer-groups="false" caching-type="internal" />',
         '<cache-store duration="60" />',
@@ -135,6 +137,12 @@ def properties_asked() -> dict[str, set[str]]:
             assert match, f"{path.name}: customDimensions{property}"
             asked[table].add(match[1])
     return asked
+
+
+def test_the_policy_that_is_deployed_counts_by_what_charges_are_told_by(arrived: AppInsights) -> None:
+    asked = properties_asked()["customMetrics"] - {"Currency"}  # of Cost alone
+    counted = [item for item in arrived.of("MetricData") if item.name.endswith(" Tokens")]
+    assert counted and all(asked <= item.properties.keys() for item in counted)
 
 
 def test_values_that_are_asked_for_arrive(arrived: AppInsights) -> None:

@@ -154,6 +154,15 @@ def test_every_query_file_is_in_the_workbook_and_says_what_it_needs() -> None:
         assert scope + views + text in [chosen(query, CHOICES["nothing chosen"]) for query in shown], name
 
 
+def test_the_readme_has_every_question_in_its_words() -> None:
+    text = (QUERIES / "README.md").read_text()
+    told = dict(re.findall(r"^\| \[([a-z-]+\.kql)\]\(\1\) \| (.*) \|$", text, re.M))
+    assert told == {name: query.splitlines()[0].removeprefix("// ") for name, query in questions().items()}
+    assert {f"views/{path.name}" for path in VIEWS.glob("*.kql")} == set(
+        re.findall(r"\]\((views/[a-z-]+\.kql)\)", text)
+    )
+
+
 def test_the_scope_of_the_workbook_has_the_names_of_the_one_by_hand() -> None:
     whole = template("workbook")
     scope = evaluate(whole, whole.of("var")["scope"].value, {})
