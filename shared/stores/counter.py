@@ -28,7 +28,7 @@ from shared.stores.shard import Grant, Shard, Write
 
 _log = logging.getLogger(__name__)
 
-_TRIES = 8
+_TRIES = 24
 _PATIENCE = 1.0
 """Seconds after which a swap that keeps losing is given up."""
 
@@ -340,7 +340,7 @@ class Counter:
             except Conflict:
                 self._reached()
                 self._size.lost_race(cached=cached)
-                longest -= 0.008  # who wrote meanwhile is done: the first time again at once
+                longest = 0.008 * attempt  # at once at first: who wrote meanwhile is done
             except StorageBusy:
                 self._instance.outage.reset(self._clock())
                 if self._throttled_for(self._clock()) > _THROTTLED_OUTAGE:
