@@ -176,7 +176,7 @@ class Services:
 
 
 CompletionCallback = Callable[[Completion], Awaitable[None] | None]
-ReplyCallback = Callable[["Context"], Awaitable[None]]
+ReplyCallback = Callable[["Context"], Awaitable[None] | None]
 
 
 class ClientWatch:
@@ -360,7 +360,9 @@ class Context:
     async def before_reply(self) -> None:
         """Run the reply callbacks, the last registered first, so that each wraps what came before it."""
         while self._on_reply:
-            await self._on_reply.pop()(self)
+            going = self._on_reply.pop()(self)
+            if going is not None:
+                await going
 
     def verify(self, check: Coroutine[Any, Any, None]) -> None:
         """Check something of the request beside the policies that may run ahead of the verdict. Nothing else happens

@@ -27,7 +27,18 @@ class Room:
 
 
 async def take(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refusal:
-    """Take `amount` from the counter of `key`, or learn why not.
+    """Take `amount` from the counter of `key`, or learn why not."""
+    taken = take_now(ctx, key, limit, amount)
+    return taken if taken is not None else await take_after_miss(ctx, key, limit, amount)
+
+
+async def take_after_miss(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refusal:
+    """What `take` does when `take_now` has left it open."""
+    return _taken(ctx, key, limit, await ctx.services.get(Limiter).admit_after_miss(key, limit, amount))
+
+
+def take_now(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refusal | None:
+    """The same as far as memory suffices; None when storage has to be asked.
 
     "For each key value, a single counter is used for all scopes": where another policy has counted the request under
     the same key and period already, this one still asks whether its own limit has room, and gives it back.
@@ -36,9 +47,14 @@ async def take(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refu
     counted: Counted | None = ctx.notes.get(Counted)
     if counted is not None and (key, limit) in counted:
         return Room(None)
-    decision = await ctx.services.get(Limiter).admit(key, limit, amount)
+    decision = ctx.services.get(Limiter).try_admit(key, limit, amount)
+    return None if decision is None else _taken(ctx, key, limit, decision)
+
+
+def _taken(ctx: Context, key: str, limit: Limit, decision: Admission | Refusal) -> Room | Refusal:
     if isinstance(decision, Refusal):
         return decision
+    counted: Counted | None = ctx.notes.get(Counted)
     if counted is None:
         ctx.notes[Counted] = Counted([(key, limit)])
         return Room(decision, counts=True)

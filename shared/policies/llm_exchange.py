@@ -1,8 +1,9 @@
 """One call to a model as policies share it: asks the backend for its usage, hides that from a caller who did not, and
 tells it once at the end."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from shared.backends.backends import Backends
 from shared.backends.target import Target
@@ -11,7 +12,7 @@ from shared.errors import GatewayError
 from shared.llm.answer import DocumentReader, Reader, StreamReader, decoder
 from shared.llm.call import LlmCall, asking_for_usage, llm_call, usage_can_be_asked
 from shared.llm.usage import Facts, Usage
-from shared.message import GatewayResponse, Headers
+from shared.message import BodyNotBuffered, GatewayResponse, Headers
 from shared.policies.tokenizers import Tokenizers, counted
 
 Answered = Callable[[Usage | None], Awaitable[None]]
@@ -124,19 +125,26 @@ class LlmExchange:
 
     async def call(self) -> LlmCall | None:
         """What the request asks for, as its body stands now; None when it is no call to a model."""
+        try:
+            return self.call_now()
+        except BodyNotBuffered:
+            await self._request.read()
+            return self.call_now()
+
+    def call_now(self) -> LlmCall | None:
+        """The same without waiting: BodyNotBuffered when the body has to be read first."""
         request = self._request
         body = request.body
         if body is not None and body is self._call_of:
             return self._call
         if request.method != "POST" or not _is_json(request.headers):
             return None
-        if body is None:
-            body = await request.read()
-        self._call_of, self._prompt = body, None
         try:
             document = request.json()
         except ValueError:
             document = None
+        assert body is not None  # json() would have said so
+        self._call_of, self._prompt = body, None
         self._call = llm_call(request.url.path, body, document, request.matched_parameters.get("deployment-id"))
         return self._call
 
@@ -162,7 +170,7 @@ class LlmExchange:
         """The attempt brought no answer."""
         self._attempt = None
 
-    async def answered(self, attempt: Attempt, response: GatewayResponse, *, hide: bool) -> None:
+    def answered(self, attempt: Attempt, response: GatewayResponse, *, hide: bool) -> None:
         """The attempt brought an answer: read it as it passes."""
         attempt.status = response.status_code
         call = attempt.call
@@ -177,10 +185,17 @@ class LlmExchange:
                 _pass_whole(attempt, response, response.body)
             else:
                 self._watch(attempt, response, hide)
-        if self._on_answer:
-            usage = await self._read_ahead(attempt, response)
-            for callback in self._on_answer:
-                await callback(usage)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody wants to know of an answer before it leaves."""
+        return bool(self._on_answer)
+
+    async def tell(self, attempt: Attempt, response: GatewayResponse) -> None:
+        """Tell them."""
+        usage = await self._read_ahead(attempt, response)
+        for callback in self._on_answer:
+            await callback(usage)
 
     def _watch(self, attempt: Attempt, response: GatewayResponse, hide: bool) -> None:
         assert response.stream is not None
@@ -208,12 +223,10 @@ class LlmExchange:
     # the end
 
     async def _usage_of(self, attempt: Attempt) -> Usage | None:
+        told = _told(attempt)
+        if told is not None:
+            return told
         reader = attempt.reader
-        if reader is not None and not attempt.ended:
-            attempt.ended = True
-            reader.end()
-        if reader is not None and reader.usage is not None:
-            return reader.usage
         if attempt.call is None or not attempt.call.schema.counted:
             return None
         if attempt.status and not 200 <= attempt.status < 300:
@@ -224,20 +237,39 @@ class LlmExchange:
         count = self._services.get(Tokenizers).count(attempt.call.model)
         return Usage.estimate(max(1, prompt), await counted(count, reader.size, reader.text_tokens))
 
-    async def _settle_before_reply(self, ctx: Context) -> None:
+    def _settle_before_reply(self, ctx: Context) -> Coroutine[Any, Any, None] | None:
         """Settle a plain answer that is there as a whole before the caller has it and may call again."""
-        if self._attempt is None and self._counts_cached and ctx.response is not None:
-            cached = self.begin(await self.call())
-            cached.cached = True
-            await self.answered(cached, ctx.response, hide=False)
         attempt = self._attempt
-        if attempt is not None and attempt.whole:
+        if attempt is None:
+            return self._settle_cached(ctx.response) if self._counts_cached and ctx.response is not None else None
+        return self._settle_whole(attempt) if attempt.whole else None
+
+    def _settle_whole(self, attempt: Attempt) -> Coroutine[Any, Any, None] | None:
+        told = _told(attempt)
+        if told is None:
+            return self._settle_estimated(attempt)
+        self._settle(told)
+        return None
+
+    async def _settle_estimated(self, attempt: Attempt) -> None:
+        self._settle(await self._usage_of(attempt))
+
+    async def _settle_cached(self, response: GatewayResponse) -> None:
+        attempt = self.begin(await self.call())
+        attempt.cached = True
+        self.answered(attempt, response, hide=False)
+        if self._on_answer:
+            await self.tell(attempt, response)
+        if attempt.whole:
             self._settle(await self._usage_of(attempt))
 
-    async def _complete(self, completion: Completion) -> None:
-        attempt = self._attempt
-        if not self._settled:
-            self._settle(await self._usage_of(attempt) if attempt is not None else None)
+    def _complete(self, completion: Completion) -> Coroutine[Any, Any, None] | None:
+        if self._settled:
+            return None
+        if self._attempt is not None:
+            return self._settle_whole(self._attempt)
+        self._settle(None)
+        return None
 
     def _settle(self, usage: Usage | None) -> None:
         self.usage, self._settled = usage, True
@@ -277,9 +309,12 @@ class ObservedBackends:
     ) -> GatewayResponse:
         """One attempt, as the backends make it, with the usage asked for and the answer read as it passes."""
         exchange = self._exchange
-        call = await exchange.call()
+        try:
+            call = exchange.call_now()
+        except BodyNotBuffered:
+            call = await exchange.call()
         attempt = exchange.begin(call)
-        asked = _asked(ctx, call)
+        asked = _asked(ctx, call) if call is not None and call.stream else None
         options = (header_timeout, continue_timeout, follow_redirects)
         try:
             response = await self._send(ctx, asked, call, options)
@@ -291,7 +326,9 @@ class ObservedBackends:
         except GatewayError:
             exchange.failed()
             raise
-        await exchange.answered(attempt, response, hide=asked is not None)
+        exchange.answered(attempt, response, hide=asked is not None)
+        if exchange.awaited:
+            await exchange.tell(attempt, response)
         return response
 
     async def _send(
@@ -328,12 +365,23 @@ def unobserved(backends: BackendCaller | None) -> BackendCaller | None:
     return backends.unobserved if isinstance(backends, ObservedBackends) else backends
 
 
-def _asked(ctx: Context, call: LlmCall | None) -> bytes | None:
-    """The body with the usage asked for; None when it need not be, or is better not."""
-    if call is None or ctx.request.body is None:
+def _told(attempt: Attempt) -> Usage | None:
+    """The usage the backend told, with what there is to read of its answer."""
+    reader = attempt.reader
+    if reader is None:
+        return None
+    if not attempt.ended:
+        attempt.ended = True
+        reader.end()
+    return reader.usage
+
+
+def _asked(ctx: Context, call: LlmCall) -> bytes | None:
+    """The body of a stream with the usage asked for; None when it need not be, or is better not."""
+    if ctx.request.body is None:
         return None
     azure = ctx.kind is not None and ctx.kind.name == "azure-openai"
-    version = ctx.request.url.query().get("api-version", [""])[0] if azure and call.stream else None
+    version = ctx.request.url.query().get("api-version", [""])[0] if azure else None
     if not usage_can_be_asked(call, version) or _backend(ctx) in ctx.services.extras.get(Refusers, ()):
         return None
     return asking_for_usage(call, ctx.request.body)

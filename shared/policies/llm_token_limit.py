@@ -12,12 +12,12 @@ from shared.errors import Refusal as Refused
 from shared.llm.call import LlmCall
 from shared.llm.max_tokens import longest_answer
 from shared.llm.usage import Usage
-from shared.message import GatewayResponse
-from shared.policies.counting import Room, left, take, trace_refusal
+from shared.policies.counting import Room, left, take, take_after_miss, take_now, trace_refusal
 from shared.policies.durations import in_words, whole_seconds
 from shared.policies.expression import Expression
 from shared.policies.llm_exchange import LlmExchange
 from shared.policies.policy import Policy, Section
+from shared.policies.run import Waiting
 from shared.stores.estimates import Estimates, Reserve
 from shared.stores.limits import Limit, OnStorageError, Quota, Refusal, Window, part
 from shared.stores.periods import Calendar
@@ -39,9 +39,10 @@ class Counting:
 
     key: str
     limit: Limit
-    room: Room
-    reserved: int
-    prompt: int
+    call: LlmCall | None
+    prompt: int | None = None  # by a tokenizer; None: not counted
+    reserved: int = 0
+    room: Room | None = None
     answered: bool = False
     usage: Usage | None = None
 
@@ -98,33 +99,59 @@ class LlmTokenLimit(Policy):
             raise ValueError("tokens-per-minute, or token-quota and token-quota-period, must be there")
         return self
 
-    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+    def __call__(self, ctx: Context) -> Waiting | None:
         """Reserve or refuse; the rest happens when the answer comes and when it has ended."""
+        limit = self._constant_limit
+        if limit is None:
+            return self._computed(ctx)
+        exchange = LlmExchange.of(ctx)
+        call = exchange.call_now()
+        counting = Counting(self.counter_key.now(ctx) or "", limit, call)
+        if self._counts_prompt or (call is not None and call.stream):
+            return self._with_prompt(ctx, exchange, counting)
+        amount = self._reserve(ctx, counting)
+        room = take_now(ctx, counting.key, limit, amount)
+        if room is None:
+            return self._wait_for_room(ctx, exchange, counting, amount)
+        self._begin(ctx, exchange, counting, room)
+        return None
+
+    async def _computed(self, ctx: Context) -> None:
+        """With an expression in the numbers too."""
         exchange = LlmExchange.of(ctx)
         call = await exchange.call()
         key = await self.counter_key(ctx) or ""
-        limit = self._constant_limit or await self._limit(ctx)
-        estimates = self.estimate_prompt_tokens or (call is not None and call.stream)
-        if estimates or self.reservation == "strict":
-            prompt = await self._prompt(ctx, exchange, call)
+        counting = Counting(key, await self._limit(ctx), call)
+        if self._counts_prompt or (call is not None and call.stream):
+            await self._with_prompt(ctx, exchange, counting)
         else:
-            prompt = (call.size + 3) // 4 if call is not None else 0
-        amount = self._amount(ctx, key, limit, call, prompt if estimates or self.reservation != "none" else 0)
-        room = await take(ctx, key, limit, amount)
+            amount = self._reserve(ctx, counting)
+            self._begin(ctx, exchange, counting, await take(ctx, key, counting.limit, amount))
+
+    async def _with_prompt(self, ctx: Context, exchange: LlmExchange, counting: Counting) -> None:
+        """With the prompt counted by a tokenizer before."""
+        counting.prompt = await self._prompt(ctx, exchange, counting.call)
+        amount = self._reserve(ctx, counting)
+        self._begin(ctx, exchange, counting, await take(ctx, counting.key, counting.limit, amount))
+
+    async def _wait_for_room(self, ctx: Context, exchange: LlmExchange, counting: Counting, amount: int) -> None:
+        room = await take_after_miss(ctx, counting.key, counting.limit, amount)
+        self._begin(ctx, exchange, counting, room)
+
+    def _begin(self, ctx: Context, exchange: LlmExchange, counting: Counting, room: Room | Refusal) -> None:
+        """Raise the refusal, or see to it that the room is settled and the caller is told."""
         if isinstance(room, Refusal):
-            trace_refusal(ctx, self, key, room)
-            raise self._refused(
-                ctx, room, estimated=estimates or self.reservation == "strict", fits=amount <= _largest(limit)
-            )
-        counting = Counting(key, limit, room, max(1, amount), prompt if estimates else 0)
-        exchange.on_usage(lambda usage: self._settle(ctx, counting, call, usage))
+            trace_refusal(ctx, self, counting.key, room)
+            fits = counting.reserved <= _largest(counting.limit)
+            raise self._refused(ctx, room, estimated=counting.prompt is not None, fits=fits)
+        counting.room = room
+        exchange.on_usage(lambda usage: self._settle(ctx, counting, usage))
         if self.count_cached_answers:
             exchange.count_cached()
         if self._tells:
             self._tell_variables(ctx, counting)
             exchange.on_answer(lambda usage: self._answered(ctx, counting, usage))
             ctx.on_reply(lambda ctx: self._tell_headers(ctx, counting))
-        return None
 
     # what to reserve
 
@@ -154,9 +181,21 @@ class LlmTokenLimit(Policy):
             raise Refused(_CANNOT_ESTIMATE, status=400, source=self.element, reason="UnableToEstimateTokens")
         return await exchange.prompt_tokens(wait=self.reservation == "strict") if call is not None else 0
 
-    def _amount(self, ctx: Context, key: str, limit: Limit, call: LlmCall | None, prompt: int) -> int:
-        if call is None:
-            return 0  # such as a list of models: let through while something is left
+    @cached_property
+    def _counts_prompt(self) -> bool:
+        return self.estimate_prompt_tokens or self.reservation == "strict"
+
+    def _reserve(self, ctx: Context, counting: Counting) -> int:
+        """What to ask for; no call to a model, such as a list of models, is let through while something is left."""
+        call = counting.call
+        amount = self._amount(ctx, counting, call) if call is not None else 0
+        counting.reserved = max(1, amount)
+        return amount
+
+    def _amount(self, ctx: Context, counting: Counting, call: LlmCall) -> int:
+        prompt, key, limit = counting.prompt, counting.key, counting.limit
+        if prompt is None:
+            prompt = (call.size + 3) // 4 if self.reservation != "none" else 0
         most = call.max_tokens
         if self.reservation == "strict" and most is None:
             most = longest_answer(call.model)
@@ -221,7 +260,7 @@ class LlmTokenLimit(Policy):
                 ctx.variables[variable] = remaining
         if self.tokens_consumed_variable_name:
             usage = counting.usage
-            ctx.variables[self.tokens_consumed_variable_name] = usage.total_tokens if usage else counting.prompt
+            ctx.variables[self.tokens_consumed_variable_name] = usage.total_tokens if usage else counting.prompt or 0
 
     async def _answered(self, ctx: Context, counting: Counting, usage: Usage | None) -> None:
         counting.answered, counting.usage = True, usage
@@ -235,11 +274,13 @@ class LlmTokenLimit(Policy):
             if name and remaining is not None:
                 response.headers.set(name, str(remaining))
         if self.tokens_consumed_header_name and counting.answered:
-            consumed = counting.usage.total_tokens if counting.usage else counting.prompt
+            consumed = counting.usage.total_tokens if counting.usage else counting.prompt or 0
             response.headers.set(self.tokens_consumed_header_name, str(consumed))
 
-    def _settle(self, ctx: Context, counting: Counting, call: LlmCall | None, usage: Usage | None) -> None:
-        counting.room.settle(usage.total_tokens if usage is not None else 0)
+    def _settle(self, ctx: Context, counting: Counting, usage: Usage | None) -> None:
+        call = counting.call
+        if counting.room is not None:
+            counting.room.settle(usage.total_tokens if usage is not None else 0)
         if usage is not None and call is not None:
             ctx.services.get(Estimates).learn(counting.key, call.model, usage.completion_tokens)
         if ctx.tracing:

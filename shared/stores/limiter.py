@@ -63,7 +63,7 @@ class Limiter:
         self._flusher: asyncio.Task[None] | None = None
 
     def try_admit(self, key: str, limit: Limit, amount: int) -> Admission | Refusal | None:
-        """Decide at once when memory suffices (microseconds, no await); None: call ``admit``."""
+        """Decide at once when memory suffices (microseconds, no await); None: call ``admit_after_miss``."""
         return self.counter(key, limit).try_admit(amount)
 
     async def admit(self, key: str, limit: Limit, amount: int) -> Admission | Refusal:
@@ -71,13 +71,14 @@ class Limiter:
 
         Never raises for storage: what happens without it is the limit's ``on_storage_error``.
         """
-        counter = self.counter(key, limit)
-        decision = counter.try_admit(amount)
-        if decision is not None:
-            return decision
+        decision = self.try_admit(key, limit, amount)
+        return decision if decision is not None else await self.admit_after_miss(key, limit, amount)
+
+    async def admit_after_miss(self, key: str, limit: Limit, amount: int) -> Admission | Refusal:
+        """What ``admit`` does when ``try_admit`` has left it open."""
         if self._flusher is None or self._flusher.done():
             self._flusher = asyncio.create_task(self._keep_flushing())
-        return await counter.admit_after_miss(amount)
+        return await self.counter(key, limit).admit_after_miss(amount)
 
     def remaining(self, key: str, limit: Limit) -> Remaining:
         """Return what is left as this instance knows: stale by seconds, exact up to others' unspent leases."""
