@@ -101,7 +101,7 @@ def next_span_id(ctx: Context) -> int:
     return span.span_id if span.sample_rate is None else ctx.services.random.getrandbits(64) or 1
 
 
-def traceparent(ctx: Context, span_id: int) -> str:
+def traceparent(ctx: Context, span_id: int) -> bytes:
     """The header that tells whoever is called its place in the trace."""
     span = ctx.span
     assert span is not None
@@ -116,7 +116,7 @@ def add_trace_context(ctx: Context, span_id: int, headers: RawHeaders) -> None:
     for name, _ in headers:
         if name == TRACEPARENT:
             return
-    headers.append((TRACEPARENT, traceparent(ctx, span_id).encode()))
+    headers.append((TRACEPARENT, traceparent(ctx, span_id)))
     if span.trace_state:
         headers.append((TRACESTATE, span.trace_state.encode("latin-1")))
 

@@ -140,11 +140,11 @@ def _next_call(ctx: Context, request: httpx.Request, before: httpx.Response, cal
     """The call that follows a redirect: one of its own, with its own place in the trace."""
     if call is None:
         return None
-    sent = traceparent(ctx, call.span_id)
+    sent = traceparent(ctx, call.span_id).decode()
     call.answered(before.status_code)
     span_id = next_span_id(ctx)
     if request.headers.get("traceparent") == sent:  # else it is a policy's own
-        request.headers["traceparent"] = traceparent(ctx, span_id)
+        request.headers["traceparent"] = traceparent(ctx, span_id).decode()
     return begin_attempt(ctx, span_id, request, "", redirected=True)
 
 

@@ -58,6 +58,6 @@ def read_tracestate(value: str | None) -> str:
     return value if 0 < len(keys) <= _MOST_MEMBERS else ""
 
 
-def write_traceparent(trace_id: int, span_id: int, *, sampled: bool) -> str:
+def write_traceparent(trace_id: int, span_id: int, *, sampled: bool) -> bytes:
     """The header's value, version 00. Flags other than `sampled` are not passed on (section 3.2.2.5.2)."""
-    return "00-%032x-%016x-%02x" % (trace_id, span_id, _SAMPLED if sampled else 0)  # half the time of an f-string
+    return b"00-%032x-%016x-%02x" % (trace_id, span_id, _SAMPLED if sampled else 0)

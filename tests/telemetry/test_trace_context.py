@@ -97,6 +97,6 @@ def test_a_list_that_breaks_a_rule_is_dropped(value: str | None) -> None:
 
 
 def test_what_is_written_can_be_read() -> None:
-    assert write_traceparent(PARENT.trace_id, PARENT.span_id, sampled=True) == f"00-{TRACE}-{SPAN}-01"
+    assert write_traceparent(PARENT.trace_id, PARENT.span_id, sampled=True) == f"00-{TRACE}-{SPAN}-01".encode()
     unsampled = write_traceparent(1, 2, sampled=False)
-    assert read_traceparent(unsampled) == Parent(1, 2, False)
+    assert read_traceparent(unsampled.decode()) == Parent(1, 2, False)

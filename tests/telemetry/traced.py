@@ -49,7 +49,8 @@ class Traced:
         return found
 
     def calls(self, trace_id: str) -> list[Item]:
-        """The dependency items of a trace."""
+        """The dependency items of a trace, once its request is told."""
+        self.request(trace_id)
         return self.items("RemoteDependencyData", trace_id)
 
     def post(self, path: str, *, headers: dict[str, str] | None = None, **sent: Any) -> tuple[httpx.Response, str]:
