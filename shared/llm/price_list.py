@@ -1,4 +1,4 @@
-"""The price list that comes with the gateway: US dollars for a million tokens, standard tier, as of 20 November 2026.
+"""The price list that comes with the gateway: US dollars per million tokens, standard tier, as quoted in November 2026.
 
 OpenAI: https://developers.openai.com/api/docs/pricing; Azure's global standard deployments cost the same
 (https://azure.microsoft.com/pricing/details/azure-openai/), data zones, regions and other tiers do not.
@@ -59,6 +59,7 @@ PRICE_LIST: tuple[Price, ...] = (
     *_openai_tiers("gpt-6-sol", 2.00, 0.20, 10.00),
     *_openai_tiers("gpt-6-luna", 0.10, 0.01, 0.50),
     *_openai_tiers("gpt-5.6-sol", 5.00, 0.50, 30.00),
+    # A promotion, without an end yet.
     *_openai_tiers("gpt-5.6-sol", 4.00, 0.40, 20.00, since=date(2026, 8, 21)),
     *_openai_tiers("gpt-5.6-terra", 2.00, 0.20, 12.00),
     *_openai_tiers("gpt-5.6-luna", 0.20, 0.02, 1.20),

@@ -15,7 +15,8 @@ from shared.telemetry.metrics import Metrics
 
 
 class EmitMetric(Policy):
-    """Adds `value` to the metric `name` in `namespace`, by its dimensions.
+    """Adds `value` to the metric `name` in `namespace`, by its dimensions, all as they are when the policy runs. An
+    expression that throws leads to on-error, as in any policy.
 
     https://learn.microsoft.com/azure/api-management/emit-metric-policy
     """

@@ -72,14 +72,12 @@ class MetricTotals:
         latter is said once per round.
         """
         with self._lock:
-            group = self._totals.get((namespace, dimensions))
-            if group is None:
-                group = self._totals[namespace, dimensions] = {}
+            group = self._totals.get((namespace, dimensions), {})
             for name, value in values:
                 if not math.isfinite(value):
                     self.dropped += 1
                     continue
-                total = group.get(name) or self._begin(group, name, 1)
+                total = group.get(name) or self._begin((namespace, dimensions), name, 1)
                 if total is None:
                     continue
                 total.count += 1
@@ -88,8 +86,6 @@ class MetricTotals:
                     total.min = value
                 if value > total.max:
                     total.max = value
-            if not group:
-                del self._totals[namespace, dimensions]
 
     def take(self) -> dict[Series, Total]:
         """All series since the last call; they begin anew."""
@@ -105,18 +101,15 @@ class MetricTotals:
         """Count again what was taken and could not be handed on."""
         with self._lock:
             for (namespace, name, dimensions), one in totals.items():
-                group = self._totals.setdefault((namespace, dimensions), {})
-                total = group.get(name) or self._begin(group, name, one.count)
+                group = self._totals.get((namespace, dimensions), {})
+                total = group.get(name) or self._begin((namespace, dimensions), name, one.count)
                 if total is not None:
                     total.add(one)
-                if not group:
-                    del self._totals[namespace, dimensions]
 
-    def _begin(self, group: dict[str, Total], name: str, values: int) -> Total | None:
+    def _begin(self, group: tuple[str, Pairs], name: str, values: int) -> Total | None:
         if self._series < self._most:
             self._series += 1
-            total = group[name] = Total()
-            return total
+            return self._totals.setdefault(group, {}).setdefault(name, Total())
         self.dropped += values
         if not self._told:
             self._told = True

@@ -25,6 +25,17 @@ def test_values_are_summed_up_by_dimensions(backend: Backend) -> None:
     assert totals["mine", "Done", (("gateway id", "managed"),)].count == 3
 
 
+def test_an_expression_that_throws_leads_to_on_error(backend: Backend) -> None:
+    emit = '<emit-metric name="m" {0}><dimension name="API ID" />{1}</emit-metric>'
+    throws = '@((string)context.Variables["missing"])'
+    handler = '<set-status code="418" /><set-body>@(context.LastError.Reason)</set-body>'
+    for value, dimension in ((f"value='{throws}'", ""), ("", f"<dimension name=\"x\" value='{throws}' />")):
+        with policies(document(inbound=emit.format(value, dimension), on_error=handler), backend.url) as gateway:
+            answer = gateway.call()
+            assert (answer.status_code, answer.text) == (418, "ExpressionValueEvaluationFailure")
+            assert gateway.app.services.extras[Metrics].take() == {}
+
+
 def test_series_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     metrics = MetricTotals(most_series=2)
     for user in "abcd":
