@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.support.app_insights import AppInsights
 from tests.support.backend import Backend, Script
 from tests.support.funchost.host import FunctionHost
 from tests.support.processes import ROOT
@@ -51,7 +52,7 @@ def _runtime_is_there() -> None:
 
 
 @asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[tuple[FunctionHost, Backend, aiohttp.ClientSession]]:
+async def running(folder: Path, **settings: str) -> AsyncIterator[tuple[FunctionHost, Backend, aiohttp.ClientSession]]:
     """The app, its backend and a client with a working key; afterwards every invocation must have ended well."""
     with Backend(key=BACKEND_KEY) as backend:
         config = folder / "gateway.yaml"
@@ -61,6 +62,7 @@ async def running(folder: Path) -> AsyncIterator[tuple[FunctionHost, Backend, ai
             "GATEWAY_KEY_HASH_SECRET": "runtime-suite",
             "GATEWAY_ALL_ACCESS_KEY": KEY,
             "RUNTIME_BACKEND_KEY": BACKEND_KEY,
+            **settings,
         }
         async with FunctionHost(ROOT, python=PYTHON, env=env) as host:
             timeout = aiohttp.ClientTimeout(total=20)
@@ -190,3 +192,15 @@ async def test_timers_run(tmp_path: Path) -> None:
             assert answer.status == 200
         for name in host.timers:
             assert (await host.run_timer(name)).succeeded, host.logs[-20:]
+
+
+async def test_telemetry_is_sent_while_the_app_runs(tmp_path: Path) -> None:
+    """Nobody tells a Python worker that it ends: what waits until then is lost."""
+    with AppInsights() as insights:
+        async with running(tmp_path, **insights.environment) as (_, _, client):
+            async with client.post(CHAT, json=HELLO) as answer:
+                assert answer.status == 200
+            [item] = await asyncio.to_thread(insights.wait_for, "RequestData")
+            [call] = insights.of("RemoteDependencyData")
+            assert (item.data["success"], call.parent_id) == (True, item.data["id"])
+        assert insights.flaws == []

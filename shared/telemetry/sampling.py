@@ -10,7 +10,6 @@ BURST = 2_000
 
 _HASH = 5381
 _INT32_MAX = 2**31 - 1
-_INT32_MIN = -(2**31)
 
 Sampler = Callable[[int], float | None]
 """From a trace id to the percentage of requests this one stands for; None: it is not recorded."""
@@ -76,5 +75,4 @@ def score(trace_id: int) -> float:
     for digit in b"%032x" % trace_id:
         hashed = hashed * 33 + digit
     # Overflow at the end is overflow at each step: both are the remainder.
-    signed = (hashed + 2**31) % 2**32 - 2**31
-    return (_INT32_MAX if signed == _INT32_MIN else abs(signed)) / _INT32_MAX
+    return abs((hashed + 2**31) % 2**32 - 2**31) / _INT32_MAX

@@ -14,6 +14,7 @@ import json
 import math
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -103,6 +104,15 @@ class AppInsights:
         """The items of one kind, in order of arrival: RequestData, RemoteDependencyData, MetricData, MessageData."""
         with self._lock:
             return [item for item in self.items if item.type == type]
+
+    def wait_for(self, type: str, count: int = 1, timeout: float = 20.0) -> list[Item]:
+        """The items of one kind once there are `count`; TimeoutError when they do not come."""
+        deadline = time.monotonic() + timeout
+        while len(items := self.of(type)) < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(items)} of {count} {type} arrived")
+            time.sleep(0.01)
+        return items
 
     def sums(self, name: str, namespace: str | None = None) -> float:
         """What all values of a metric add up to."""

@@ -34,6 +34,9 @@ def test_ordinary_traffic_is_whole() -> None:
         clock.now += 0.01
         assert sampler(1) == 100.0
     assert [sampler(1) for _ in range(BURST - 1)] == [100.0] * (BURST - 1)
+    clock.now += 3_600
+    passed_over = [sampler(1) for _ in range(BURST + 100)].count(None)
+    assert passed_over == 100  # an hour of silence saves up no more
 
 
 def test_a_flood_is_thinned_to_the_rate_and_still_counted_in_full() -> None:
