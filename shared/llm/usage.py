@@ -46,7 +46,7 @@ class Facts:
 
 def number(value: object) -> int:
     """A token count out of JSON; anything that is none reads as 0."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    return value if type(value) is int and value > 0 else 0
 
 
 def part(value: object, name: str) -> Mapping[str, Any]:

@@ -63,6 +63,21 @@ class LlmExchange:
     Of an answer in a schema that is not known, only usage it tells itself is taken.
     """
 
+    __slots__ = (
+        "usage",
+        "_attempt",
+        "_call",
+        "_call_of",
+        "_counts_cached",
+        "_keep",
+        "_on_answer",
+        "_on_usage",
+        "_prompt",
+        "_request",
+        "_services",
+        "_settled",
+    )
+
     def __init__(self, ctx: Context) -> None:
         # Not the context itself: a ring of objects would wait for the garbage collector after each request.
         self._request = ctx.request
@@ -314,44 +329,42 @@ class ObservedBackends:
         except BodyNotBuffered:
             call = await exchange.call()
         attempt = exchange.begin(call)
-        asked = _asked(ctx, call) if call is not None and call.stream else None
-        options = (header_timeout, continue_timeout, follow_redirects)
+        request = ctx.request
+        raw, whole = request.headers.raw, request.body
+        asked = None
+        if call is not None:
+            # What is compressed could only be read by unpacking it on the way.
+            request.headers.raw = [pair for pair in raw if pair[0] != b"accept-encoding"]
+            request.headers.raw.append(_IDENTITY)
+            asked = _asked(ctx, call) if call.stream else None
+        options: dict[str, Any] = {}
+        if header_timeout is not None or continue_timeout is not None or follow_redirects:
+            options = {
+                "header_timeout": header_timeout,
+                "continue_timeout": continue_timeout,
+                "follow_redirects": follow_redirects,
+            }
         try:
-            response = await self._send(ctx, asked, call, options)
+            if asked is not None:
+                request.body = asked
+            response = await self._backends.forward(ctx, **options)
             if asked is not None and await _refuses(response):
                 ctx.services.extras.setdefault(Refusers, Refusers()).note(_backend(ctx))
                 ctx.trace("the backend does not know stream_options: asked again without", "usage")
-                asked = None
-                response = await self._send(ctx, None, call, options)
+                asked, request.body = None, whole
+                response = await self._backends.forward(ctx, **options)
         except GatewayError:
             exchange.failed()
             raise
+        finally:
+            # Another attempt starts from what the caller sent.
+            request.headers.raw = raw
+            if asked is not None:
+                request.body = whole
         exchange.answered(attempt, response, hide=asked is not None)
         if exchange.awaited:
             await exchange.tell(attempt, response)
         return response
-
-    async def _send(
-        self, ctx: Context, body: bytes | None, call: LlmCall | None, options: tuple[float | None, float | None, bool]
-    ) -> GatewayResponse:
-        """One attempt with another body, and with no wish for a compressed answer; the request stays as it was."""
-        request = ctx.request
-        raw, whole = request.headers.raw, request.body
-        if call is not None:
-            request.headers.raw = [pair for pair in raw if pair[0] != b"accept-encoding"]
-            request.headers.raw.append(_IDENTITY)
-        if body is not None:
-            request.body = body
-        header_timeout, continue_timeout, follow_redirects = options
-        try:
-            return await self._backends.forward(
-                ctx,
-                header_timeout=header_timeout,
-                continue_timeout=continue_timeout,
-                follow_redirects=follow_redirects,
-            )
-        finally:
-            request.headers.raw, request.body = raw, whole
 
 
 def single_backend(ctx: Context, id: str) -> Target | None:

@@ -200,8 +200,11 @@ class LlmTokenLimit(Policy):
         if self.reservation == "strict" and most is None:
             most = longest_answer(call.model)
         wanted = ctx.services.get(Estimates).reserve(self.reservation, key, call.model, prompt=prompt, max_tokens=most)
+        if self.reservation != "predict":
+            return wanted
         # A prediction larger than the limit would refuse for ever what may well fit.
-        return max(prompt, min(wanted, _largest(limit))) if self.reservation == "predict" else wanted
+        largest = _largest(limit)
+        return wanted if wanted <= largest else max(prompt, largest)
 
     # what to tell
 

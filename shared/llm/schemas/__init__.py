@@ -1,6 +1,7 @@
 """The wire schemas whose usage can be read, one file each; to add one: write the file, add it here."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from shared.llm.schemas.any_json import ANY_JSON
 from shared.llm.schemas.chat_completions import CHAT_COMPLETIONS
@@ -15,6 +16,8 @@ SCHEMAS: tuple[Schema, ...] = (CHAT_COMPLETIONS, COMPLETIONS, RESPONSES, EMBEDDI
 
 # They tell tokens without spending any.
 _FREE = ("/messages/count_tokens", "/responses/input_tokens")
+# Nobody's endless paths are remembered.
+_LONGEST_KNOWN = 200
 _BY_PATH = {ending: schema for schema in SCHEMAS for ending in schema.paths}
 
 
@@ -23,11 +26,7 @@ def schema_of(path: str, body: Mapping[str, object]) -> Schema:
 
     `/chat/completions` ends as `/completions` does, so the longer ending decides.
     """
-    path = path.rstrip("/")
-    if path.endswith(_FREE):
-        return ANY_JSON
-    head, _, last = path.rpartition("/")
-    found = _BY_PATH.get(f"{head.rpartition('/')[2]}/{last}") or _BY_PATH.get(last)
+    found = _by_path(path) if len(path) <= _LONGEST_KNOWN else _by_path.__wrapped__(path)
     if found is not None:
         return found
     if isinstance(body.get("messages"), list):
@@ -35,3 +34,12 @@ def schema_of(path: str, body: Mapping[str, object]) -> Schema:
     if isinstance(body.get("prompt"), str | list):
         return COMPLETIONS
     return ANY_JSON
+
+
+@lru_cache(maxsize=1024)
+def _by_path(path: str) -> Schema | None:
+    path = path.rstrip("/")
+    if path.endswith(_FREE):
+        return ANY_JSON
+    head, _, last = path.rpartition("/")
+    return _BY_PATH.get(f"{head.rpartition('/')[2]}/{last}") or _BY_PATH.get(last)
