@@ -1,4 +1,4 @@
-"""Policy expressions: ``@(...)`` and ``@{...}`` read as C#, checked at load, compiled once to closures.
+"""Policy expressions: ``@(...)`` and ``@{...}`` read as C#, checked at load, compiled once to Python functions.
 
 What a .NET value is in Python, in ``context.variables`` as in results:
 

@@ -24,15 +24,15 @@ class Estimates:
     def reserve(self, mode: Reserve, key: str, model: str, *, prompt: int, max_tokens: int | None) -> int:
         """Return the tokens to reserve; raises ValueError for ``strict`` without ``max_tokens``."""
         match mode:
-            case "none":
-                return prompt
+            case "predict":
+                expected = round(self._means.get((key, model), _FIRST_GUESS))
+                return prompt + expected if max_tokens is None or expected <= max_tokens else prompt + max_tokens
             case "strict":
                 if max_tokens is None:
                     raise ValueError("strict reservation needs the longest possible answer")
                 return prompt + max_tokens
-            case "predict":
-                expected = round(self._means.get((key, model), _FIRST_GUESS))
-                return prompt + (expected if max_tokens is None else min(expected, max_tokens))
+            case "none":
+                return prompt
 
     def learn(self, key: str, model: str, completion: int) -> None:
         """Take the completion tokens of an answer into the mean; a first answer replaces the guess."""

@@ -72,8 +72,8 @@ def smallest(body: Body, *names: str) -> int | None:
     """The smallest of the bounds a request sets under these names; None when it sets none."""
     smallest = None
     for name in names:
-        bound = number(body.get(name))
-        if bound and (smallest is None or bound < smallest):
+        value = body.get(name)
+        if value is not None and (bound := number(value)) and (smallest is None or bound < smallest):
             smallest = bound
     return smallest
 
