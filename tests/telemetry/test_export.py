@@ -1,6 +1,7 @@
 """Telemetry on its way to Application Insights: what arrives, what is sent again, what is lost, and that it is told."""
 
 import logging
+import os
 import resource
 import ssl
 import subprocess
@@ -369,3 +370,30 @@ def test_nothing_is_loaded_without_a_connection_string_nor_with_the_first_answer
     assert modules("off") == "0 0 set()"
     first, then, threads = modules("on").split(" ", 2)
     assert (first, threads) == ("0", "set()") and int(then) > 50
+
+
+ENDING = """
+import asyncio, os, time
+from shared.settings import telemetry_settings
+from shared.telemetry.reporter import Reporter
+from shared.telemetry.spans import Span
+
+async def serve():
+    await asyncio.to_thread(time.time)  # as every app does that loads its configuration
+    reporter = Reporter(telemetry_settings(os.environ))
+    request = reporter.begin(None, None)
+    reporter.end(request, Span("the last", request.span_id, time.time(), 0.1, True, {}))
+    reporter.metrics.emit("n", "m", 3, {})
+
+asyncio.run(serve())
+"""
+
+
+def test_what_waits_is_sent_when_an_interpreter_ends_that_told_nobody() -> None:
+    with AppInsights() as insights:
+        environment = {**os.environ, **insights.environment}
+        done = subprocess.run(
+            [sys.executable, "-c", ENDING], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (names(insights), insights.sums("m")) == (["the last"], 3)
