@@ -1,39 +1,26 @@
 """One counter in one instance: admits from leases in memory, and turns to storage when they do not suffice."""
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from enum import Enum
 
-from shared.stores.breaker import Breaker
 from shared.stores.counter_entity import CounterState
 from shared.stores.counter_ring import Buckets
 from shared.stores.debts import due
 from shared.stores.demand import Demand
-from shared.stores.fallback import OwnUse
 from shared.stores.instance import Instance
 from shared.stores.lease_size import LeaseSize
 from shared.stores.leases import Lease, LeaseBook
 from shared.stores.limits import Admission, Limit, Refusal, Remaining
 from shared.stores.periods import NEVER
-from shared.stores.protocols import (
-    Conflict,
-    StorageBusy,
-    StorageRefused,
-    StorageUnavailable,
-    Unreadable,
-)
+from shared.stores.protocols import Conflict, StorageBusy, StorageRefused, StorageUnavailable
 from shared.stores.refusals import RefusalMemory, refusal
 from shared.stores.shard import Grant, Shard, Write
-
-_log = logging.getLogger(__name__)
+from shared.stores.without_storage import WithoutStorage
 
 _TRIES = 24
 _PATIENCE = 1.0
 """Seconds after which a swap that keeps losing is given up."""
-
-_THROTTLED_OUTAGE = 10.0
-"""Seconds without a single success after which throttling counts as an outage."""
 
 _ROUNDS = 6
 _QUOTA_ONLY_SECONDS = 60
@@ -75,8 +62,8 @@ class Counter:
         self._home = instance.chance.randrange(limit.shards)
         self._leases = LeaseBook()
         self._demand = Demand()
-        self._own = OwnUse(self._buckets)
-        self._busy = Breaker(instance.chance)
+        self._alone = WithoutStorage(limit, self._buckets, instance)
+        self._own = self._alone.own
         self._periods: tuple[int, ...] = tuple(0 for _ in limit.quotas)
         self._period_end = float("-inf")
         self._next_turn = float("-inf")
@@ -84,9 +71,6 @@ class Counter:
         self._refusals = RefusalMemory(instance.chance)
         self._low_water = 0.0
         self._waiting = 0
-        self._debts = False
-        self._outage = (0, 0)
-        self._throttled_since: float | None = None
         self._written = 0.0
         self._next_flush = 0.0
         self._task: asyncio.Task[Outcome] | None = None
@@ -123,7 +107,7 @@ class Counter:
             self._turn(now)
         if amount <= self._leases.balance:
             return self._spend(now, amount)
-        if self._away(now):
+        if self._alone.away(now):
             self._probe(now)
             return self._without_storage(now, amount)
         return self._refusals.recall(now, amount)
@@ -220,73 +204,29 @@ class Counter:
 
     # ------------------------------------------------------------------ without storage
 
-    def _away(self, now: float) -> bool:
-        """Whether to do without storage: it does not answer, or does again but others' debts may not be in it yet."""
-        busy, outage = self._busy, self._instance.outage
-        if busy.tripped or outage.tripped:
-            return True
-        return now < max(busy.settled_at, outage.settled_at) and self.limit.on_storage_error == "bounded"
-
     def _probe(self, now: float) -> None:
         """While storage is away one request's shadow asks it now and then; no request waits for the answer."""
-        breaker = self._busy if self._busy.tripped else self._instance.outage
-        if self._task is None and (breaker.take_probe(now) or self._owes_after_outage(now)):
+        alone = self._alone
+        if self._task is None and (alone.take_probe(now) or (alone.owes_after_outage and now >= self._next_flush)):
             self._next_flush = now + 0.25
             self._start(self._pay([self._shards[self._home]]))
 
-    def _owes_after_outage(self, now: float) -> bool:
-        tripped = self._busy.tripped or self._instance.outage.tripped
-        return self._debts and not tripped and now >= self._next_flush
-
     def _without_storage(self, now: float, amount: int) -> Admission | Refusal:
-        mode = self.limit.on_storage_error
-        if mode == "bounded":
-            self._begin_outage(now)
-        if mode == "closed" or (mode == "bounded" and not self._own.admits(now, amount, windowed=self._windowed)):
+        alone, shard = self._alone, self._shards[self._home]
+        if alone.begins():
+            # As it was when last seen: what has left the window since then, others may have used again.
+            used = shard.state.ring.total() * len(self._shards) if shard.state else 0
+            alone.begin(now, used, self._left(now).quotas)
+        if not alone.admits(now, amount):
             return Refusal("storage", 1.0, self._leases.balance)
         bucket = self._buckets.at(now)
-        shard = self._shards[self._home]
-        if mode == "bounded":
-            self._own.take_quota(amount)
         self._own.note(bucket, amount)
         if self._windowed:
             shard.charge(bucket, amount)
         shard.owe(amount, self._periods, self._periods)
-        self._debts = True
+        alone.owes = True
         self._instance.dirty.add(self)
         return Admission(self, amount, bucket, shard.index, shard.age, self._periods)
-
-    def _begin_outage(self, now: float) -> None:
-        outage = (self._busy.outages, self._instance.outage.outages)
-        if outage == self._outage:
-            return
-        self._outage = outage
-        limit, state = self.limit, self._shards[self._home].state
-        # As it was when last seen: what has left the window since then, others may have used again.
-        used = state.ring.total() * len(self._shards) if state else 0
-        left = self._left(now).quotas
-        quotas = [(quota.limit, quota.limit - rest) for quota, rest in zip(limit.quotas, left, strict=True)]
-        window = (limit.window.limit, used) if limit.window else (0, 0)
-        self._own.begin_outage(now, 1 / self._instance.max_instances, window, quotas)
-
-    def _failed(self, error: StorageUnavailable | StorageRefused) -> None:
-        now = self._clock()
-        outage = self._instance.outage
-        if not (self._busy.tripped or outage.tripped):
-            _log.warning(
-                "counter storage: %s %s; limits are %s", type(error).__name__, error, self.limit.on_storage_error
-            )
-        self._instance.dirty.add(self)  # the write may have been applied: only the next read tells
-        # A throttled partition or a damaged entity concerns this counter; everything else concerns all of them.
-        (self._busy if isinstance(error, StorageBusy | Unreadable) else outage).trip(now)
-
-    def _reached(self) -> None:
-        if self._instance.outage.tripped:
-            _log.warning("counter storage answers again")
-        now = self._clock()
-        self._instance.outage.reset(now)
-        self._busy.reset(now)
-        self._throttled_since = None
 
     # ------------------------------------------------------------------ asking storage
 
@@ -321,7 +261,8 @@ class Counter:
         try:
             return await self._swap(shard, amount)
         except (StorageUnavailable, StorageRefused) as error:
-            self._failed(error)
+            self._alone.failed(self._clock(), error)
+            self._instance.dirty.add(self)  # the write may have been applied: only the next read tells
             return Outcome.UNREACHABLE
 
     async def _swap(self, shard: Shard, amount: int) -> Outcome:
@@ -338,12 +279,11 @@ class Counter:
             try:
                 outcome = await self._attempt(shard, amount, cached)
             except Conflict:
-                self._reached()
+                self._alone.reached(self._clock())
                 self._size.lost_race(cached=cached)
                 longest = 0.008 * attempt  # at once at first: who wrote meanwhile is done
             except StorageBusy:
-                self._instance.outage.reset(self._clock())
-                if self._throttled_for(self._clock()) > _THROTTLED_OUTAGE:
+                if self._alone.throttled(self._clock()):
                     raise
                 longest = 0.05 * 2**attempt
             except StorageUnavailable as error:
@@ -351,7 +291,7 @@ class Counter:
             else:
                 if outcome is None:
                     continue
-                self._reached()
+                self._alone.reached(self._clock())
                 return outcome
             if self._clock() - begun > _PATIENCE:
                 break
@@ -360,11 +300,6 @@ class Counter:
             raise unanswered
         self._refuse_for_now(Refusal("contention", 1.0, self._leases.balance), self._clock(), 1)
         return Outcome.CONTENDED
-
-    def _throttled_for(self, now: float) -> float:
-        if self._throttled_since is None:
-            self._throttled_since = now
-        return now - self._throttled_since
 
     async def _attempt(self, shard: Shard, amount: int, cached: bool) -> Outcome | None:
         """Pay what is owed and, with ``amount``, lease what the leases lack of it; None: read and try again."""
@@ -411,21 +346,13 @@ class Counter:
 
     def _draft(self, shard: Shard, now: float) -> CounterState:
         assert shard.state is not None
-        draft = shard.state.copy()
-        if any(use.start > mine for use, mine in zip(draft.quotas, self._periods, strict=True)):
-            self._enter(tuple(use.start for use in draft.quotas))
-        for i, use in enumerate(draft.quotas):
-            if use.start < self._periods[i]:
-                use.start, use.used = self._periods[i], 0
-            use.used = max(0, use.used + shard.owed[i])
+        starts = tuple(use.start for use in shard.state.quotas)
+        if any(start > mine for start, mine in zip(starts, self._periods, strict=True)):
+            self._enter(starts)
         oldest = self._buckets.oldest(now)
         self._own.forget_before(oldest)
-        if self._windowed:
-            shard.forget_before(oldest)
-            draft.ring.trim(oldest)
-            for bucket, owed in shard.pending.items():
-                draft.ring.add(bucket, owed)
-        return draft
+        shard.forget_before(oldest)
+        return shard.draft(self._periods, oldest)
 
     def _grant(self, shard: Shard, draft: CounterState, now: float, needed: int) -> Grant:
         """Charge a lease to the draft: what is needed, what waits for it, and what is likely to be asked for next."""
@@ -448,7 +375,7 @@ class Counter:
 
     def _won(self, shard: Shard, write: Write, cached: bool, amount: int) -> None:
         self._written = self._clock()
-        self._debts = False
+        self._alone.owes = False
         self._size.won(cached=cached)
         self._receive(shard, write)
         if amount and write.grant:
@@ -494,15 +421,15 @@ class Counter:
         return [shard for shard in self._shards if self._is_due(shard, now)]
 
     def _is_due(self, shard: Shard, now: float) -> bool:
-        return due(shard, self._demand, now, self._buckets.window, after_outage=self._debts)
+        return due(shard, self._demand, now, self._buckets.window, after_outage=self._alone.owes)
 
     def flush(self, now: float) -> None:
         """Start to write what is due, every twentieth of the window, unless storage is away or being asked anyway."""
-        if self._task is not None or (now < self._next_flush and not self._debts):
+        if self._task is not None or (now < self._next_flush and not self._alone.owes):
             return
         self._next_flush = now + self._buckets.window / 20 * self._instance.chance.uniform(0.8, 1.2)
         shards = self._due(now)
-        if shards and self._may_write(now):
+        if shards and self._alone.may_write(now):
             self._start(self._pay(shards))
 
     async def give_back(self) -> None:
@@ -510,18 +437,12 @@ class Counter:
         for _ in range(3):  # reading may reveal a lease whose write was never answered: that one goes back as well
             while self._task is not None:
                 await asyncio.wait([self._task])
-            if self.settled() or not self._may_write(self._clock()):
+            if self.settled() or not self._alone.may_write(self._clock()):
                 return
             for shard in self._shards:
                 for lease in self._leases.of_shard(shard.index):
                     self._give_back(lease)
             await asyncio.wait([self._start(self._pay([shard for shard in self._shards if not shard.clean()]))])
-
-    def _may_write(self, now: float) -> bool:
-        for breaker in (self._busy, self._instance.outage):
-            if breaker.tripped:
-                return breaker.take_probe(now)
-        return True
 
     async def _pay(self, shards: list[Shard]) -> Outcome:
         outcome = Outcome.GRANTED

@@ -96,6 +96,20 @@ class Shard:
         for bucket in [bucket for bucket, amount in self.pending.items() if bucket < oldest or not amount]:
             del self.pending[bucket]
 
+    def draft(self, periods: tuple[int, ...], oldest: int) -> CounterState:
+        """Return the last state seen as it is now, with everything pending and owed, to be granted from and written."""
+        assert self.state is not None
+        draft = self.state.copy()
+        for use, start, owed in zip(draft.quotas, periods, self.owed, strict=True):
+            if use.start < start:
+                use.start, use.used = start, 0
+            use.used = max(0, use.used + owed)
+        if self.limit is not None:
+            draft.ring.trim(oldest)
+            for bucket, amount in self.pending.items():
+                draft.ring.add(bucket, amount)
+        return draft
+
     @property
     def uncertain(self) -> bool:
         """Whether a write is out of which nobody knows if it was applied."""

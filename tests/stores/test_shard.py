@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from shared.stores.counter_entity import WRITERS, CounterState
+from shared.stores.counter_entity import WRITERS
 from shared.stores.debts import due
 from shared.stores.demand import Demand
 from shared.stores.limits import Limit, Quota, Window
@@ -37,16 +37,7 @@ async def charge(shard: Shard, bucket: int, amount: int, grant: Grant | None = N
 
 
 async def write(shard: Shard, grant: Grant | None = None) -> None:
-    await shard.write(draft(shard), PERIODS, grant)
-
-
-def draft(shard: Shard) -> CounterState:
-    assert shard.state is not None
-    state = shard.state.copy()
-    for bucket, amount in shard.pending.items():
-        state.ring.add(bucket, amount)
-    state.quotas[0].used += shard.owed[0]
-    return state
+    await shard.write(shard.draft(PERIODS, 0), PERIODS, grant)
 
 
 def stored(shard: Shard) -> tuple[int, int]:
