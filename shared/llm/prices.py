@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from shared.config.prices import Price
-from shared.llm.price_list import PRICE_LIST
 from shared.llm.usage import Usage
 
 # A caller can ask for a new model with every request; what was found for a name is kept for so many.
@@ -70,7 +69,7 @@ class Dated(NamedTuple):
 class PriceTable:
     """Prices of one configuration: those it declares, then those of the list that comes with the gateway."""
 
-    def __init__(self, declared: Iterable[Price], listed: Iterable[Price] = PRICE_LIST) -> None:
+    def __init__(self, declared: Iterable[Price], listed: Iterable[Price]) -> None:
         self._declared = tuple(declared)
         self._listed = tuple(listed)
         self._candidates = lru_cache(maxsize=_KEPT)(self._find)

@@ -70,9 +70,10 @@ class Compiler:
     @cached_property
     def prices(self) -> "PriceTable":
         """What models cost; made for the first policy that asks."""
+        from shared.llm.price_list import PRICE_LIST
         from shared.llm.prices import PriceTable
 
-        return PriceTable(self.gateway.prices)
+        return PriceTable(self.gateway.prices, PRICE_LIST)
 
     # documents
 

@@ -30,7 +30,7 @@ def answered(model: str, asked_for: str = "some-deployment") -> Asked:
 
 def test_each_token_is_charged_once() -> None:
     sonnet = price("m", 3, 15, cached_input=0.3, cache_write=3.75, long_cache_write=6)
-    rate = PriceTable([sonnet]).rate(answered("m"), 1, TODAY)
+    rate = PriceTable([sonnet], ()).rate(answered("m"), 1, TODAY)
     assert rate is not None
     plain = Usage(2 * MILLION, MILLION, 3 * MILLION)
     assert rate.cost(plain) == 2 * 3 + 15
@@ -46,7 +46,7 @@ def test_each_token_is_charged_once() -> None:
 
 def test_sound_and_pictures_have_prices_of_their_own() -> None:
     spoken = price("m", 2.5, 10, audio_input=40, audio_output=80, image_input=5)
-    rate = PriceTable([spoken]).rate(answered("m"), 1, TODAY)
+    rate = PriceTable([spoken], ()).rate(answered("m"), 1, TODAY)
     assert rate is not None
     usage = Usage(
         4 * MILLION,
@@ -60,7 +60,7 @@ def test_sound_and_pictures_have_prices_of_their_own() -> None:
 
 
 def test_what_is_not_priced_apart_costs_what_input_and_output_cost() -> None:
-    rate = PriceTable([price("m", 2, 8)]).rate(answered("m"), 1, TODAY)
+    rate = PriceTable([price("m", 2, 8)], ()).rate(answered("m"), 1, TODAY)
     assert rate is not None and rate.currency == "USD"
     details = Usage(10, 5, 15, 4, 3, 2, 1, 1, 1, long_cache_creation_tokens=2)
     assert rate.cost(details) == rate.cost(Usage(10, 5, 15))
@@ -182,7 +182,7 @@ def test_the_list_has_one_price_for_a_model_a_day_and_a_tier() -> None:
     ],
 )
 def test_the_list_by_example(model: str, usage: Usage, day: date, cost: float) -> None:
-    rate = PriceTable(()).rate(answered(model), usage.prompt_tokens, day)
+    rate = PriceTable((), PRICE_LIST).rate(answered(model), usage.prompt_tokens, day)
     assert rate is not None and rate.cost(usage) == pytest.approx(cost)
 
 

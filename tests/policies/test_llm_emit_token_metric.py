@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.app import App
 from shared.telemetry.metrics import Metrics, MetricTotals, Series, Total
 from tests.policies.running import Running, document, policies, problems
 from tests.policies.semantic import cached, lookup, status
@@ -19,7 +20,8 @@ from tests.support.backend import Backend, Script
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there"}]}
 STREAM = {**CHAT, "stream": True}
 PROMPT, COMPLETION = 2, 19  # what the scripted backend bills for CHAT: its words and those of its answer
-COUNTED = {"Total Tokens": PROMPT + COMPLETION, "Prompt Tokens": PROMPT, "Completion Tokens": COMPLETION}
+TOTAL = "Total Tokens"
+COUNTED = {TOTAL: PROMPT + COMPLETION, "Prompt Tokens": PROMPT, "Completion Tokens": COMPLETION}
 METRIC = '<llm-emit-token-metric namespace="n"><dimension name="API ID" /></llm-emit-token-metric>'
 
 
@@ -30,8 +32,9 @@ def chat(gateway: Running, body: dict[str, Any] | None = None, **options: Any) -
 class Counted:
     """The metrics of a gateway so far."""
 
-    def __init__(self, gateway: Any) -> None:
-        self.metrics: MetricTotals = gateway.app.services.extras[Metrics]
+    def __init__(self, app: App, client: httpx.Client) -> None:
+        self.metrics: MetricTotals = app.services.extras[Metrics]
+        self._client = client
         self.series: dict[Series, Total] = {}
 
     def sums(self, namespace: str = "n") -> dict[str, float]:
@@ -52,13 +55,18 @@ class Counted:
         self._take()
         return [dict(pairs) for of, metric, pairs in self.series if (of, metric) == (namespace, name)]
 
-    def wait(self, name: str = "Total Tokens", namespace: str = "n") -> float:
-        """The sum of a metric, once there is one: the end of a stream is counted when its client has it."""
+    def wait(self, calls: int = 1, namespace: str = "n") -> None:
+        """Wait until so many calls have been counted: an answer may be with its caller before that."""
         deadline = time.monotonic() + 5
-        while not (found := self.sums(namespace).get(name)):
-            assert time.monotonic() < deadline, f"no {name} in {self.series}"
+        while self._calls(namespace) < calls:
+            assert time.monotonic() < deadline, f"{calls} calls, but {self.series}"
             time.sleep(0.01)
-        return found
+        self._client.get("/nowhere")  # once that is answered, all that is counted of the last one is there
+
+    def _calls(self, namespace: str) -> int:
+        self._take()
+        totals = [total.count for (of, name, _), total in self.series.items() if (of, name) == (namespace, TOTAL)]
+        return sum(totals)
 
     def _take(self) -> None:
         taken = self.metrics.take()
@@ -72,12 +80,12 @@ class Counted:
 def test_tokens_are_those_the_backend_tells(backend: Backend, element: str, script: Script, stream: bool) -> None:
     backend.script = script
     with policies(document(METRIC.replace("llm-", f"{element}-")), backend.url) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         answer = chat(gateway, {**CHAT, "stream": stream})
         assert ('"usage":{' in answer.text.replace(" ", "")) is not stream  # who did not ask does not see it
         counted.wait()
         assert counted.tokens() == COUNTED
-        assert counted.dimensions("Total Tokens") == [{"API ID": "chat"}]
+        assert counted.dimensions(TOTAL) == [{"API ID": "chat"}]
 
 
 BODIES: dict[str, dict[str, Any]] = {
@@ -91,7 +99,7 @@ BODIES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("path", BODIES)
 def test_every_schema_is_counted(backend: Backend, path: str, stream: bool) -> None:
     with policies(document(METRIC), backend.url) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         body, headers = {**BODIES[path], "stream": stream}, {"anthropic-version": "2023-06-01"}
         assert gateway.call("POST", path, json=body, headers=headers).status_code == 200
         counted.wait()
@@ -113,10 +121,11 @@ def test_what_the_backend_tells_in_detail_is_counted_apart(backend: Backend) -> 
     }
     backend.script = Script(body=json.dumps({"model": "gpt-4o", "choices": [], "usage": usage}))
     with policies(document(METRIC), backend.url) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         chat(gateway)
+        counted.wait()
         assert counted.tokens() == {
-            "Total Tokens": 150,
+            TOTAL: 150,
             "Prompt Tokens": 100,
             "Completion Tokens": 50,
             "Cached Tokens": 60,
@@ -134,24 +143,28 @@ def test_what_the_backend_tells_in_detail_is_counted_apart(backend: Backend) -> 
 def test_counts_of_a_tokenizer_are_marked_and_part_of_the_sum(backend: Backend, stream: bool) -> None:
     backend.scripts.append(Script(usage=False))
     with policies(document(METRIC), backend.url) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         chat(gateway, {**CHAT, "stream": stream})
-        estimated = counted.wait()
+        counted.wait()
+        estimated = counted.sums()[TOTAL]
+        assert estimated > PROMPT
         chat(gateway)
-        assert counted.sums()["Total Tokens"] == estimated + PROMPT + COMPLETION
+        counted.wait(2)
+        assert counted.sums()[TOTAL] == estimated + PROMPT + COMPLETION
         assert counted.dimensions("Prompt Tokens") == [{"API ID": "chat", "Estimated": "true"}, {"API ID": "chat"}]
 
 
 def test_a_client_that_leaves_is_counted_for_what_was_delivered(backend: Backend) -> None:
     backend.script = Script(chunk_every=0.05, text="word " * 400)
     with policies(document(METRIC), backend.url) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         with gateway.client.stream("POST", "/api/v1/chat/completions", json=STREAM) as answer:
             chunks = answer.iter_text()
             for _ in range(10):
                 next(chunks)
         assert backend.last.client_left.wait(5)
-        assert 0 < counted.wait("Completion Tokens") < 40
+        counted.wait()
+        assert 0 < counted.sums()["Completion Tokens"] < 40
         assert counted.dimensions("Completion Tokens") == [{"API ID": "chat", "Estimated": "true"}]
 
 
@@ -166,29 +179,34 @@ def test_a_call_is_counted_once_whatever_attempts_it_took(backend: Backend, stre
     with Backend(script=Script(status=500)) as bad:
         backends = {"bad": bad.url, "good": backend.url, "both": pool}
         with policies(document(inbound, backend=RETRY), backend.url, backends=backends) as gateway:
-            counted = Counted(gateway)
+            counted = Counted(gateway.app, gateway.client)
             assert chat(gateway, {**CHAT, "stream": stream}).status_code == 200
             assert len(backend.requests) == 3
             counted.wait()
             assert counted.tokens() == COUNTED
-            assert counted.dimensions("Total Tokens") == [{"Backend ID": "good"}]
+            assert counted.dimensions(TOTAL) == [{"Backend ID": "good"}]
 
 
 def test_what_is_no_call_to_a_model_or_fails_counts_nothing(backend: Backend) -> None:
     with policies(document(METRIC), backend.url) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         assert gateway.call("GET", "/v1/models").status_code == 200
         for script in (Script(status=500), Script(status=429), Script(hang_up=True)):
             backend.script = script
             assert chat(gateway).status_code >= 429
         assert counted.sums() == {}
+        backend.script = Script()
+        chat(gateway)
+        counted.wait()
+        assert counted.tokens() == COUNTED
 
 
 def test_a_refused_call_counts_nothing(backend: Backend) -> None:
     limit = '<rate-limit-by-key calls="1" renewal-period="60" counter-key="k" />'
     with policies(document(METRIC + limit), backend.url) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         assert [chat(gateway).status_code for _ in range(2)] == [200, 429]
+        counted.wait()
         assert counted.tokens() == COUNTED
 
 
@@ -196,13 +214,17 @@ def test_a_refused_call_counts_nothing(backend: Backend) -> None:
 def test_an_answer_of_the_cache_has_used_nothing(limit: str) -> None:
     limited = f'<llm-token-limit counter-key="k" tokens-per-minute="1000" estimate-prompt-tokens="false" {limit} />'
     with cached(cached_document(lookup(), inbound=METRIC + limited)) as gateway:
-        counted = Counted(gateway.gateway)
+        counted = Counted(gateway.gateway.app, gateway.client)
         gateway.chat("What is it?")
         gateway.kept()
+        counted.wait()
         before = counted.tokens()
-        assert before["Total Tokens"] > 0
+        assert before[TOTAL] > 0
         assert status(gateway.chat("What is it?")) == "exact"
-        assert counted.tokens() == before
+        gateway.chat("Something else?")
+        counted.wait(2)
+        more = counted.tokens()[TOTAL] - before[TOTAL]
+        assert more == pytest.approx(before[TOTAL], abs=2)  # two calls have used something, not three
 
 
 def test_every_policy_of_a_request_counts(backend: Backend) -> None:
@@ -210,8 +232,10 @@ def test_every_policy_of_a_request_counts(backend: Backend) -> None:
     own = METRIC.replace('"n"', '"own"')
     files = {"api.xml": document(METRIC)}
     with policies(document(f"<base />{METRIC}{own}"), backend.url, files=files, api={"policy": "api.xml"}) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         chat(gateway)
+        counted.wait(2)
+        counted.wait(1, "own")
         assert counted.tokens("n") == {name: 2 * value for name, value in COUNTED.items()}
         assert counted.tokens("own") == COUNTED
 
@@ -225,9 +249,10 @@ def test_dimensions(backend: Backend) -> None:
         <dimension name="Empty" value="@((string)null)" />
     </llm-emit-token-metric><set-header name="x-caller"><value>somebody else</value></set-header>"""
     with policies(document(inbound), backend.url) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         chat(gateway, headers={"x-caller": "me"})
-        assert counted.dimensions("Total Tokens", "API Management") == [
+        counted.wait(1, "API Management")
+        assert counted.dimensions(TOTAL, "API Management") == [
             {
                 "api id": "chat",
                 "Operation ID": "post",
@@ -251,10 +276,11 @@ def test_a_dimension_that_fails_is_told_and_fails_no_request(
         <dimension name="Bad" value='@((string)context.Variables["missing"])' />
         <dimension name='@((string)context.Variables["missing"])' value="x" /></llm-emit-token-metric>"""
     with policies(document(inbound), backend.url) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         assert [chat(gateway).status_code for _ in range(3)] == [200] * 3
-        assert counted.sums()["Total Tokens"] == 3 * (PROMPT + COMPLETION)
-        assert counted.dimensions("Total Tokens") == [{"API ID": "chat", "Bad": "N/A"}]
+        counted.wait(3)
+        assert counted.sums()[TOTAL] == 3 * (PROMPT + COMPLETION)
+        assert counted.dimensions(TOTAL) == [{"API ID": "chat", "Bad": "N/A"}]
     told = [record.getMessage() for record in caplog.records if "is N/A" in record.getMessage()]
     assert len(told) == 2 and told[0].startswith("operation.xml:1: dimension Bad of llm-emit-token-metric is N/A: ")
 
@@ -299,7 +325,7 @@ def test_application_insights_has_every_token_of_a_mixed_run(backend: Backend) -
             assert sum(item.data["value"] for item in exact if item.name == name) == 60 * value
         backends_of = {item.properties["Backend ID"] for item in exact}
         assert backends_of == {"main", "good"}
-        left = [item for item in told if item.properties.get("Estimated") == "true" and item.name == "Total Tokens"]
+        left = [item for item in told if item.properties.get("Estimated") == "true" and item.name == TOTAL]
         assert sum(item.data["count"] for item in left) == 20
         assert insights.sums("Cost", "n") > 60 * (PROMPT * 2.5 + COMPLETION * 10) / 1e6
         assert insights.flaws == []
@@ -310,9 +336,10 @@ def test_application_insights_has_every_token_of_a_mixed_run(backend: Backend) -
 
 def test_a_call_costs_what_its_model_costs(backend: Backend) -> None:
     with policies(document(METRIC), backend.url) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         chat(gateway)
         chat(gateway, {**CHAT, "model": "gpt-4o-mini-2024-07-18"})
+        counted.wait(2)
         mini = (PROMPT * 0.15 + COMPLETION * 0.6) / 1e6
         assert counted.sums()["Cost"] == pytest.approx((PROMPT * 2.5 + COMPLETION * 10) / 1e6 + mini)
         assert counted.dimensions("Cost") == [
@@ -332,12 +359,14 @@ def test_the_configuration_has_the_last_word_on_prices(backend: Backend) -> None
         '<set-backend-service backend-id="ptu" /></when></choose>'
     )
     with policies(document(inbound), backend.url, config=config, backends={"ptu": backend.url}) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         chat(gateway)
+        counted.wait()
         assert counted.sums()["Cost"] == pytest.approx(PROMPT + COMPLETION / 1000)
         chat(gateway, headers={"x-ptu": "1"})
+        counted.wait(2)
         assert counted.sums()["Cost"] == pytest.approx(PROMPT + COMPLETION / 1000)
-        assert counted.sums()["Total Tokens"] == 2 * (PROMPT + COMPLETION)
+        assert counted.sums()[TOTAL] == 2 * (PROMPT + COMPLETION)
         assert counted.dimensions("Cost") == [{"API ID": "chat", "Currency": "EUR", "Model": "gpt-4o"}]
 
 
@@ -345,11 +374,12 @@ def test_a_model_without_a_price_has_no_cost_and_is_told_of_once(
     backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
     with policies(document(METRIC), backend.url) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         for _ in range(3):
             chat(gateway, {**CHAT, "model": "home-made"})
+        counted.wait(3)
         assert "Cost" not in counted.sums()
-        assert counted.sums()["Total Tokens"] == 3 * (PROMPT + COMPLETION)
+        assert counted.sums()[TOTAL] == 3 * (PROMPT + COMPLETION)
     assert caplog.text.count("no price is known for model 'home-made'") == 1
 
 
@@ -357,8 +387,9 @@ def test_a_document_may_call_a_dimension_as_it_likes(backend: Backend) -> None:
     """Documents have a dimension for the model already, since API Management adds none."""
     inbound = METRIC.replace('"API ID"', '"model" value="the deployment"')
     with policies(document(inbound), backend.url) as gateway:
-        counted = Counted(gateway)
+        counted = Counted(gateway.app, gateway.client)
         chat(gateway)
+        counted.wait()
         assert counted.dimensions("Cost") == [{"Currency": "USD", "model": "the deployment"}]
 
 
