@@ -42,6 +42,8 @@ class Reporter:
     send. While the service is away the queues fill up to their limits; what comes then is dropped and counted."""
 
     EVERY_SECONDS = 5.0
+    # The first requests of an instance are answered before anything is loaded.
+    LOAD_AFTER_SECONDS = 2.0
 
     def __init__(
         self,
@@ -68,6 +70,7 @@ class Reporter:
         self._flushes: list[threading.Event] = []
         self._closes_at: float | None = None
         self._begun = 0
+        self._loaded = False
 
     @property
     def metrics(self) -> MetricTotals:
@@ -111,7 +114,7 @@ class Reporter:
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Send what waits, end the thread. Blocks that long at most; not for an event loop's thread."""
-        atexit.unregister(self.close)
+        atexit.unregister(self._at_exit)
         if self._thread is None:
             return
         self._closes_at = self._monotonic() + seconds
@@ -126,7 +129,14 @@ class Reporter:
     def _start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
         self._thread.start()
-        atexit.register(self.close)
+        atexit.register(self._at_exit)
+
+    def _at_exit(self) -> None:
+        """Nobody called `close`. The OpenTelemetry SDK starts threads when it is loaded, which is too late now."""
+        if self._loaded:
+            self.close()
+        else:
+            log.warning("the process ends before telemetry was loaded: %d requests are lost", len(self.requests))
 
     def _run(self) -> None:
         try:
@@ -139,12 +149,13 @@ class Reporter:
             log.exception("no telemetry is sent")
 
     def _connected(self) -> Service:
-        """The service; loading it can wait until the first requests are answered."""
-        self._wake.wait(self.EVERY_SECONDS)
+        self._wake.wait(self.LOAD_AFTER_SECONDS)
         try:
-            return self._connect(self._settings)
+            service = self._connect(self._settings)
         except ValueError as error:
             raise NoService(str(error)) from error
+        self._loaded = True
+        return service
 
     def _give_up(self) -> None:
         self._sampler = sampler_named("always_off", 0, self._monotonic)

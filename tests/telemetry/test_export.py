@@ -138,7 +138,7 @@ def test_metrics_arrive_summed_up_under_their_namespace_and_are_never_sampled() 
 
 def test_metrics_are_sent_at_their_interval_and_as_soon_as_the_instance_is_idle() -> None:
     with AppInsights() as insights, reporting(insights, OTEL_METRIC_EXPORT_INTERVAL="500") as reporter:
-        reporter.EVERY_SECONDS = 0.02  # type: ignore[misc]
+        reporter.LOAD_AFTER_SECONDS = reporter.EVERY_SECONDS = 0.02  # type: ignore[misc]
         begun = time.monotonic()
         while not insights.of("MetricData"):  # busy all the time
             reporter.begin(None, None)
@@ -146,7 +146,7 @@ def test_metrics_are_sent_at_their_interval_and_as_soon_as_the_instance_is_idle(
             time.sleep(0.001)
         assert time.monotonic() - begun > 0.5
     with AppInsights() as insights, reporting(insights) as reporter:
-        reporter.EVERY_SECONDS = 0.02  # type: ignore[misc]
+        reporter.LOAD_AFTER_SECONDS = reporter.EVERY_SECONDS = 0.02  # type: ignore[misc]
         reporter.begin(None, None)
         reporter.metrics.emit("n", "m", 1, {})
         insights.wait_for("MetricData")
@@ -186,7 +186,7 @@ def test_what_was_not_taken_is_sent_again(fault: Fault, caplog: pytest.LogCaptur
 
 def test_while_the_service_is_away_nothing_is_tried_before_it_is_time() -> None:
     with AppInsights() as insights, reporting(insights, OTEL_TRACES_SAMPLER="always_on") as reporter:
-        reporter.EVERY_SECONDS = 0.01  # type: ignore[misc]
+        reporter.LOAD_AFTER_SECONDS = reporter.EVERY_SECONDS = 0.01  # type: ignore[misc]
         insights.fault = Fault(status=503, delay=0.5)
         record(reporter)
         insights.service.wait_for_requests(1)
@@ -250,7 +250,7 @@ def test_a_long_outage_costs_bounded_memory_and_no_time() -> None:
     )
     assert found is not None
     reporter = Reporter(found)
-    reporter.EVERY_SECONDS = 0.05  # type: ignore[misc]
+    reporter.LOAD_AFTER_SECONDS = reporter.EVERY_SECONDS = 0.05  # type: ignore[misc]
 
     def push(count: int) -> float:
         begun = time.thread_time()
@@ -373,27 +373,31 @@ def test_nothing_is_loaded_without_a_connection_string_nor_with_the_first_answer
 
 
 ENDING = """
-import asyncio, os, time
+import os, sys, time
 from shared.settings import telemetry_settings
 from shared.telemetry.reporter import Reporter
 from shared.telemetry.spans import Span
 
-async def serve():
-    await asyncio.to_thread(time.time)  # as every app does that loads its configuration
-    reporter = Reporter(telemetry_settings(os.environ))
+def record(name):
     request = reporter.begin(None, None)
-    reporter.end(request, Span("the last", request.span_id, time.time(), 0.1, True, {}))
-    reporter.metrics.emit("n", "m", 3, {})
+    reporter.end(request, Span(name, request.span_id, time.time(), 0.1, True, {}))
 
-asyncio.run(serve())
+reporter = Reporter(telemetry_settings(os.environ))
+record("the first")
+if sys.argv[1] == "later":
+    assert reporter.flush(10)
+    record("the last")
+    reporter.metrics.emit("n", "m", 3, {})
 """
 
 
-def test_what_waits_is_sent_when_an_interpreter_ends_that_told_nobody() -> None:
+@pytest.mark.parametrize(
+    ("when", "arrive", "told"), [("later", ["the first", "the last"], ""), ("at once", [], "1 requests are lost")]
+)
+def test_what_waits_is_sent_when_an_interpreter_ends_that_told_nobody(when: str, arrive: list[str], told: str) -> None:
     with AppInsights() as insights:
         environment = {**os.environ, **insights.environment}
-        done = subprocess.run(
-            [sys.executable, "-c", ENDING], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        assert (names(insights), insights.sums("m")) == (["the last"], 3)
+        command = [sys.executable, "-c", ENDING, when]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, told in done.stderr, "Traceback" in done.stderr) == (0, True, False), done.stderr
+        assert (names(insights), insights.sums("m")) == (arrive, 3 if arrive else 0)
