@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from shared.telemetry.reporter import Reporter
 from tests.support.app_insights import AppInsights, Item
 from tests.support.backend import Backend, Script
 from tests.support.dialects import sse
-from tests.support.running import KEY, Running, running
+from tests.support.running import KEY, running
 
 CONFIG = """
 backends:
@@ -54,6 +55,24 @@ apis:
 POLICIES = "<policies><inbound>{}</inbound><backend>{}</backend><outbound /><on-error /></policies>"
 FORWARD = "<forward-request />"
 ALPHA = "alpha-key-0123456789"
+
+
+@dataclass
+class Gateway:
+    """The gateway as callers know it, with the connections they share, and Anthropic's own client."""
+
+    url: str
+    http: httpx.Client
+    claude: anthropic.Anthropic
+
+    def client(self, api: str = "llm", key: str = ALPHA) -> openai.OpenAI:
+        """OpenAI's own client for an API."""
+        return openai.OpenAI(base_url=f"{self.url}/{api}", api_key=key, max_retries=0, http_client=self.http)
+
+    def ask(self, text: str, api: str = "llm", **options: Any) -> Any:
+        """Send one user message."""
+        messages: Any = [{"role": "user", "content": text}]
+        return self.client(api).chat.completions.create(model="gpt-4o", messages=messages, **options)
 
 
 class Logs:
@@ -109,29 +128,22 @@ def answered(call: list[Item]) -> Any:
 @contextmanager
 def logging(
     backend: Backend, *, size: int = 32_768, redact: str = "[]", inbound: str = "", forward: str = FORWARD
-) -> Iterator[tuple[Running, Logs]]:
+) -> Iterator[tuple[Gateway, Logs]]:
     files = {"policies/all.xml": POLICIES.format(inbound, forward)}
     values = {"backend": backend.url, "size": str(size), "redact": redact}
     with AppInsights() as insights:
         with running(CONFIG, files=files, values=values, environment=insights.environment) as gateway:
             assert gateway.app.outside.telemetry is not None
-            yield gateway, Logs(insights, gateway.app.outside.telemetry)
+            claude = anthropic.Anthropic(base_url=f"{gateway.url}/claude", api_key=ALPHA, max_retries=0)
+            with httpx.Client(trust_env=False, timeout=20) as http, claude:
+                yield Gateway(gateway.url, http, claude), Logs(insights, gateway.app.outside.telemetry)
         assert insights.flaws == []
-
-
-def client(gateway: Running, api: str = "llm", **options: Any) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{gateway.url}/{api}", api_key=ALPHA, max_retries=0, **options)
-
-
-def ask(gateway: Running, text: str, api: str = "llm", **options: Any) -> Any:
-    messages: Any = [{"role": "user", "content": text}]
-    return client(gateway, api).chat.completions.create(model="gpt-4o", messages=messages, **options)
 
 
 def test_a_call_is_logged_with_counts_prompt_and_completion(backend: Backend) -> None:
     backend.script = Script(text="All well.")
     with logging(backend) as (gateway, logs):
-        answer = client(gateway).chat.completions.with_raw_response.create(
+        answer = gateway.client().chat.completions.with_raw_response.create(
             model="gpt-4o",
             messages=[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "How are you?"}],
         )
@@ -168,7 +180,7 @@ def test_a_call_is_logged_with_counts_prompt_and_completion(backend: Backend) ->
 
 def test_a_call_belongs_to_the_trace_of_its_request(backend: Backend) -> None:
     with logging(backend) as (gateway, logs):
-        ask(gateway, "Hello", extra_headers={"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"})
+        gateway.ask("Hello", extra_headers={"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"})
     assert {one.operation_id for one in logs.only} == {"ab" * 16}
     (request,) = logs._insights.of("RequestData")
     assert {one.parent_id for one in logs.only} == {request.data["id"]}
@@ -176,9 +188,9 @@ def test_a_call_belongs_to_the_trace_of_its_request(backend: Backend) -> None:
 
 def test_what_is_not_asked_for_is_not_logged(backend: Backend) -> None:
     with logging(backend) as (gateway, logs):
-        ask(gateway, "Count me", "counts")
-        ask(gateway, "Nothing of me", "off")
-        client(gateway).models.list()
+        gateway.ask("Count me", "counts")
+        gateway.ask("Nothing of me", "off")
+        gateway.client().models.list()
     (counts,) = logs.only
     assert counts.properties["ApiId"] == "counts" and int(counts.properties["TotalTokens"]) > 0
 
@@ -221,10 +233,10 @@ BODIES: Mapping[str, tuple[str, dict[str, Any], list[dict[str, Any]]]] = {
 def test_a_stream_reads_like_the_whole_answer(schema: str, backend: Backend) -> None:
     path, body, messages = BODIES[schema]
     backend.script = Script(text="All is well, in several pieces.")
-    with logging(backend) as (gateway, logs), httpx.Client(base_url=gateway.url, trust_env=False) as http:
+    with logging(backend) as (gateway, logs):
         headers = {"x-api-key": ALPHA, "anthropic-version": "2023-06-01"}
         for stream in (False, True):
-            answer = http.post(path, json={**body, "stream": stream}, headers=headers)
+            answer = gateway.http.post(gateway.url + path, json={**body, "stream": stream}, headers=headers)
             assert answer.status_code == 200, answer.text
     whole, streamed = logs.calls
     assert asked(whole) == asked(streamed) == messages
@@ -245,7 +257,7 @@ def text_of(messages: Any) -> str:
 
 def test_embeddings_have_a_prompt_alone(backend: Backend) -> None:
     with logging(backend) as (gateway, logs):
-        client(gateway).embeddings.create(model="text-embedding-3-small", input=["one", "two"])
+        gateway.client().embeddings.create(model="text-embedding-3-small", input=["one", "two"])
     assert asked(logs.only) == [{"role": "user", "content": "one"}, {"role": "user", "content": "two"}]
     assert answered(logs.only) is None
 
@@ -272,7 +284,7 @@ def test_calls_of_tools_are_put_together(backend: Backend) -> None:
     ]
     backend.script = Script(body=b"".join(events).decode())
     with logging(backend) as (gateway, logs):
-        list(ask(gateway, "Where and when?", stream=True))
+        list(gateway.ask("Where and when?", stream=True))
     (message,) = answered(logs.only)
     assert message["tool_calls"] == [
         {"id": "t1", "type": "function", "function": {"name": "where", "arguments": '{"city":"Zürich"}'}},
@@ -299,8 +311,7 @@ def test_tools_of_claude_are_put_together(backend: Backend) -> None:
     ]
     backend.script = Script(body=b"".join(events).decode())
     with logging(backend) as (gateway, logs):
-        claude = anthropic.Anthropic(base_url=f"{gateway.url}/claude", api_key=ALPHA, max_retries=0)
-        with claude.messages.stream(
+        with gateway.claude.messages.stream(
             model="claude-haiku-5-5", max_tokens=50, messages=[{"role": "user", "content": "Where?"}]
         ) as stream:
             stream.until_done()
@@ -311,7 +322,7 @@ def test_tools_of_claude_are_put_together(backend: Backend) -> None:
 def test_of_a_caller_who_leaves_is_logged_what_had_come(backend: Backend) -> None:
     backend.script = Script(text="one two three four five six", chunk_every=0.15)
     with logging(backend) as (gateway, logs):
-        stream = ask(gateway, "Count", stream=True)
+        stream = gateway.ask("Count", stream=True)
         for chunk in stream:
             if chunk.choices and "two" in (chunk.choices[0].delta.content or ""):
                 break
@@ -326,7 +337,7 @@ def test_long_messages_come_in_parts_up_to_the_limit(backend: Backend) -> None:
     prompt, said = "Grüße " * 30_000, "word " * 30_000
     backend.script = Script(text=said)
     with logging(backend, size=100_000) as (gateway, logs):
-        list(ask(gateway, prompt, stream=True))
+        list(gateway.ask(prompt, stream=True))
     for name, text in (("RequestMessages", prompt), ("ResponseMessages", said)):
         found = [one for one in logs.only if one.properties.get("Column") == name]
         assert len(found) == 4 and all(len(one.name.encode()) <= 32_768 for one in found)
@@ -339,7 +350,7 @@ def test_bytes_of_images_are_told_by_their_length(backend: Backend) -> None:
     image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'iVBORw0KGgo' * 20_000}"}}
     with logging(backend) as (gateway, logs):
         messages: Any = [{"role": "user", "content": [image, {"type": "text", "text": "What is this?"}]}]
-        client(gateway).chat.completions.create(model="gpt-4o", messages=messages)
+        gateway.client().chat.completions.create(model="gpt-4o", messages=messages)
     ((prompt,),) = [asked(logs.only)]
     assert prompt["content"][0]["image_url"]["url"] == "[220022 characters of base64]"
     assert prompt["content"][1]["text"] == "What is this?"
@@ -352,10 +363,10 @@ RULES = r"""[{ pattern: '\b(\d{4})[ -]?\d{4}[ -]?\d{4}[ -]?\d{4}\b', replacement
 def test_what_matches_a_rule_never_leaves(backend: Backend) -> None:
     backend.script = Script(text="Card 4111 1111 1111 1111 belongs to Ann@example.com .")
     with logging(backend, redact=RULES) as (gateway, logs):
-        answer = ask(gateway, 'My mail is "ann@example.com"', stream=True)
+        answer = gateway.ask('My mail is "ann@example.com"', stream=True)
         assert "4111 1111" in "".join(chunk.choices[0].delta.content or "" for chunk in answer)
         with pytest.raises(openai.OpenAIError):
-            openai.OpenAI(base_url=f"{gateway.url}/llm", api_key="wrong-key", max_retries=0).models.list()
+            gateway.client(key="wrong-key").models.list()
     assert asked(logs.only)[0]["content"] == 'My mail is "[redacted]"'
     assert answered(logs.only)[0]["content"] == "Card card 4111 belongs to [redacted] ."
     sent = json.dumps([[one.name, one.properties] for one in logs._insights.items])
@@ -367,8 +378,8 @@ def test_no_half_of_a_secret_shows_at_the_limit(backend: Backend) -> None:
     secret = "ann.of.the.long.name@example.com"
     with logging(backend, redact=RULES, size=1024) as (gateway, logs):
         for before in range(960, 1024, 4):
-            ask(gateway, "x " * (before // 2) + secret + " y" * 5000)
-        ask(gateway, f"{'ann.' * 50}long@example.com " * 500)  # redacted, what is left of the beginning is short
+            gateway.ask("x " * (before // 2) + secret + " y" * 5000)
+        gateway.ask(f"{'ann.' * 50}long@example.com " * 500)  # redacted, what is left of the beginning is short
     assert len(logs.calls) == 17
     for call in logs.calls:
         assert "ann." not in json.dumps(asked(call))
@@ -377,10 +388,10 @@ def test_no_half_of_a_secret_shows_at_the_limit(backend: Backend) -> None:
 def test_a_rule_that_takes_too_long_withholds_and_holds_up_nobody(backend: Backend) -> None:
     backend.script = Script(text="Fine.")
     with logging(backend, redact="[{ pattern: '(a+)+b' }]") as (gateway, logs):
-        ask(gateway, "warm")
-        ask(gateway, ("a" * 900 + " c ") * 20)
+        gateway.ask("warm")
+        gateway.ask(("a" * 900 + " c ") * 20)
         begun = time.monotonic()
-        ask(gateway, "quick")
+        gateway.ask("quick")
         assert time.monotonic() - begun < 1
         logs.wait_for(9)
     by_prompt = {json.dumps(asked(call)): call for call in logs.calls}
@@ -396,13 +407,14 @@ def test_what_no_model_was_asked_is_not_logged(backend: Backend) -> None:
         <return-response><set-status code="403" /></return-response></when></choose>"""
     with logging(backend, inbound=inbound) as (gateway, logs):
         with pytest.raises(openai.PermissionDeniedError):
-            ask(gateway, "Refused", extra_headers={"x-refuse": "1"})
-        claude = anthropic.Anthropic(base_url=f"{gateway.url}/claude", api_key=ALPHA, max_retries=0)
-        claude.messages.count_tokens(model="claude-haiku-5-5", messages=[{"role": "user", "content": "How many?"}])
+            gateway.ask("Refused", extra_headers={"x-refuse": "1"})
+        gateway.claude.messages.count_tokens(
+            model="claude-haiku-5-5", messages=[{"role": "user", "content": "How many?"}]
+        )
         orders = {"model": "T", "messages": [{"role": "user", "content": "Order"}]}
         headers = {"ocp-apim-subscription-key": KEY}
-        assert httpx.post(f"{gateway.url}/orders/new", json=orders, headers=headers).status_code == 200
-        ask(gateway, "Asked")
+        assert gateway.http.post(f"{gateway.url}/orders/new", json=orders, headers=headers).status_code == 200
+        gateway.ask("Asked")
     assert asked(logs.only)[0]["content"] == "Asked"
 
 
@@ -412,10 +424,10 @@ def test_the_last_attempt_counts_and_a_failure_is_told(backend: Backend) -> None
     )
     with logging(backend, forward=retry) as (gateway, logs):
         backend.scripts.append(Script(status=429))
-        ask(gateway, "Twice")
+        gateway.ask("Twice")
         backend.script = Script(status=400)
         with pytest.raises(openai.BadRequestError):
-            ask(gateway, "Never")
+            gateway.ask("Never")
     twice, never = logs.calls
     assert twice[0].properties["BackendResponseCode"] == "200" and answered(twice) is not None
     assert never[0].properties["BackendResponseCode"] == "400" and never[0].properties["TotalTokens"] == "0"
@@ -426,7 +438,7 @@ def test_what_policies_made_of_the_prompt_is_logged(backend: Backend) -> None:
     inbound = """<set-body>@{ var body = context.Request.Body.As<JObject>(true);
         body["messages"][0]["content"] = "changed"; return body.ToString(); }</set-body>"""
     with logging(backend, inbound=inbound) as (gateway, logs):
-        ask(gateway, "original")
+        gateway.ask("original")
     assert asked(logs.only)[0]["content"] == "changed"
 
 
