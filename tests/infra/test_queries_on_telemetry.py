@@ -5,13 +5,15 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.infra.log_tables import LogTables
 from tests.infra.templates import ROOT
-from tests.infra.test_workbook import QUERIES
+from tests.infra.test_workbook import LIKE_API_MANAGEMENT, QUERIES, by_hand, questions
 from tests.policies.semantic import STORE, document, lookup
 from tests.support.app_insights import AppInsights, Item
 from tests.support.backend import Backend, Script
@@ -162,3 +164,134 @@ def test_attempts_are_found_by_the_call_they_were_made_for(arrived: AppInsights)
 def test_log_and_call_are_found_by_the_same_id(arrived: AppInsights) -> None:
     logged = {item.properties["CorrelationId"] for item in arrived.of("MessageData")}
     assert logged and logged <= {item.properties["apim.request_id"] for item in arrived.of("RequestData")}
+
+
+@pytest.fixture(scope="module")
+def logs(arrived: AppInsights) -> LogTables:
+    return LogTables(item for type in TABLES.values() for item in arrived.of(type))
+
+
+def asked(logs: LogTables, name: str) -> list[dict[str, Any]]:
+    """What a question is answered, as it is asked by hand."""
+    return logs.ask(by_hand(questions()[name]))
+
+
+def figures(rows: list[dict[str, Any]], *names: str) -> list[tuple[Any, ...]]:
+    return sorted(tuple(row[name] for name in names) for row in rows)
+
+
+def test_every_question_is_answered(logs: LogTables) -> None:
+    assert [name for name in questions() if not asked(logs, name)] == []
+
+
+def test_totals_are_what_was_called(logs: LogTables) -> None:
+    # Two answers of three hits; the stream that broke after one chunk has its prompt and nothing else.
+    assert {row["Name"]: row["Value"] for row in asked(logs, "totals.kql")} == {
+        "Calls": 9,
+        "Prompt tokens": 10 + 4 + 30 + 14,
+        "Completion tokens": 27 + 21 + 20,
+        "From a cache": 3,
+        "Refused": 1,
+        "Failed": 1,
+    }
+
+
+def test_tokens_recorded_are_those_counted_and_logged(logs: LogTables) -> None:
+    recorded = asked(logs, "tokens.kql")
+    counted = asked(logs, "tokens-counted.kql")
+    by = ("Subscription", "Product", "API", "Model")
+    assert figures(counted, *by, "Prompt", "Completion") == figures(recorded, *by, "Prompt tokens", "Completion tokens")
+    assert figures(counted, *by, "Calls", "Total", "Cached", "Reasoning") == [
+        ("anna", "team", "models", "gpt-4o", 3, 76, 0, 0),
+        ("anna", "team", "models", "gpt-4o-2024-11-20", 1, 50, 10, 5),
+    ]
+    assert sum(row["Tokens"] for row in asked(logs, "tokens-over-time.kql")) == 126
+    assert sum(row["Prompt tokens"] + row["Completion tokens"] for row in asked(logs, "llm-log.kql")) == 126
+
+
+def test_cost_is_told_by_who_is_charged(logs: LogTables) -> None:
+    [charge] = asked(logs, "cost-over-time.kql")
+    rows = asked(logs, "cost.kql")
+    assert charge["Subscription"] == "anna (USD)"
+    assert figures(rows, "Subscription", "Model", "Currency", "Calls") == [
+        ("anna", "gpt-4o", "USD", 3),
+        ("anna", "gpt-4o-2024-11-20", "USD", 1),
+    ]
+    # The list's prices for a million tokens: 2.50 asked, 1.25 of them from the provider's cache, 10 answered.
+    expected = ((58 - 10) * 2.5 + 10 * 1.25 + 68 * 10) / 1e6
+    assert charge["Cost"] == pytest.approx(expected) == pytest.approx(sum(row["Cost"] for row in rows))
+
+
+def test_hits_refusals_and_failures_are_told_by_kind(logs: LogTables) -> None:
+    kinds = ("API", "Answers", "Exact hits", "Semantic hits", "Response cache hits", "Hit rate")
+    assert figures(asked(logs, "cache.kql"), *kinds) == [("files", 2, 0, 0, 1, 50.0), ("models", 5, 1, 1, 0, 40.0)]
+    assert figures(asked(logs, "refusals.kql"), "Status", "Reason", "API", "Calls") == [
+        (401, "SubscriptionKeyInvalid", "files", 1)
+    ]
+    assert figures(asked(logs, "failures.kql"), "Status", "Outcome", "Reason", "Calls") == [
+        (200, "backend-broken", "BackendConnectionFailure", 1)
+    ]
+
+
+def test_backends_are_told_with_who_stood_in_for_whom(logs: LogTables) -> None:
+    rows = [row for row in asked(logs, "backends.kql") if row["Pool"]]
+    told = ("Backend", "Pool", "Calls", "Success rate", "No answer", "Taken over")
+    assert figures(rows, *told) == [("away", "pool", 4, 0.0, 4, 0), ("main", "pool", 4, 75.0, 1, 4)]
+    assert figures(asked(logs, "failovers.kql"), "Pool", "Because", "Moved to", "Calls") == [
+        ("pool", "BackendConnectionFailure", "main", 4)
+    ]
+
+
+def test_times_are_milliseconds(logs: LogTables, arrived: AppInsights) -> None:
+    [streamed] = [
+        item.properties
+        for item in arrived.of("RequestData")
+        if "gen_ai.request.stream" in item.properties and "apim.outcome" not in item.properties
+    ]
+    [first_chunk] = [row["First chunk, median"] for row in asked(logs, "latency.kql") if row["First chunk, median"]]
+    assert first_chunk == pytest.approx(1000 * float(streamed["gen_ai.response.time_to_first_chunk"]))
+
+
+def test_messages_are_whole_again(logs: LogTables) -> None:
+    said = {row["Asked"]: row["Answered"] for row in asked(logs, "llm-log.kql")}
+    answer = json.loads(said['[{"role":"user","content":"What is seventeen times four?"}]'])
+    assert answer == [{"role": "assistant", "content": "Thought over."}]
+    assert len(said) == 4, "hits of a cache are no calls to a model"
+
+
+def test_a_sampled_record_weighs_as_much_as_the_calls_it_stands_for(arrived: AppInsights) -> None:
+    sampled = [
+        replace(item, sample_rate=25.0) for type in ("RequestData", "RemoteDependencyData") for item in arrived.of(type)
+    ]
+    logs = LogTables(sampled)
+    assert asked(logs, "totals.kql")[0] == {"Name": "Calls", "Value": 36}
+    assert figures(asked(logs, "failovers.kql"), "Calls") == [(16,)]
+    assert figures(asked(logs, "tokens.kql"), "Calls", "Prompt tokens") == [(4, 120), (20, 112)]
+
+
+def test_only_what_is_looked_at_counts(logs: LogTables) -> None:
+    for name, chosen, calls in (("apis", "files", 3), ("products", "team", 8), ("subscriptions", "anna", 8)):
+        query = by_hand(questions()["totals.kql"]).replace(
+            f"let {name} = dynamic([]);", f'let {name} = dynamic(["{chosen}"]);'
+        )
+        assert logs.ask(query)[0] == {"Name": "Calls", "Value": calls}
+
+
+def test_queries_for_api_managements_tables_are_answered(logs: LogTables) -> None:
+    tables = (QUERIES / "views" / "api-management.kql").read_text()
+    rows = logs.ask(tables + LIKE_API_MANAGEMENT["tokens by subscription and model"])
+    assert figures(rows, "SubscriptionId", "DeploymentName", "ModelName", "Tokens", "Requests") == [
+        ("anna", "gpt-4o", "gpt-4o", 76, 3),
+        ("anna", "gpt-4o", "gpt-4o-2024-11-20", 50, 1),
+    ]
+    rows = logs.ask(tables + LIKE_API_MANAGEMENT["slow and failed calls by API"])
+    assert figures(rows, "ApiId", "BackendId", "Method", "ResponseCode", "Calls", "Failed", "Hits") == [
+        ("files", "", "GET", 200, 1, 0, 1),
+        ("files", "", "GET", 401, 1, 1, 0),
+        ("files", "main", "GET", 200, 1, 0, 0),
+        ("models", "", "POST", 200, 2, 0, 2),
+        ("models", "main", "POST", 200, 4, 1, 0),
+    ]
+    assert all(row["Backends"] <= row["All"] for row in rows if row["BackendId"])
+    said = logs.ask(tables + LIKE_API_MANAGEMENT["prompts and completions"])
+    assert ("What is seventeen times four?", "Thought over.") in figures(said, "Input", "Output")

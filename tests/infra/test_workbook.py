@@ -232,13 +232,15 @@ LIKE_API_MANAGEMENT = {
         | extend asked = parse_json(RequestMessages), answered = parse_json(ResponseMessages)
         | mv-expand asked
         | mv-expand answered
-        | summarize Input = strcat_array(make_list(tostring(asked.content)), " . "),
-            Output = strcat_array(make_list(tostring(answered.content)), " . ") by CorrelationId""",
+        | summarize asked = make_list(tostring(asked.content)), answered = make_list(tostring(answered.content))
+            by CorrelationId
+        | project CorrelationId, Input = strcat_array(asked, ""), Output = strcat_array(answered, "")""",
     "slow and failed calls by API": """
         ApiManagementGatewayLogs
         | where TimeGenerated > ago(1d)
-        | summarize avg(TotalTime), avg(BackendTime), countif(not(IsRequestSuccess)), countif(Cache == "hit"),
-            dcount(LastErrorReason) by ApiId, ProductId, BackendId, ResponseCode, Method, bin(TimeGenerated, 1h)""",
+        | summarize All = sum(TotalTime), Backends = sum(BackendTime), Calls = count(),
+            Failed = countif(not(IsRequestSuccess)), Hits = countif(Cache == "hit"), dcount(LastErrorReason)
+            by ApiId, BackendId, ResponseCode, Method""",
 }
 
 
