@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from shared.backends.model_name import model_of
 from shared.context import Completion, Context
+from shared.llm.prices import Cost
 from shared.policies.llm_exchange import LlmExchange
 from shared.policies.run import Shortcut
 from shared.telemetry import genai
@@ -53,6 +54,9 @@ def end_span(ctx: Context, completion: Completion) -> None:
     _place(ctx, attributes)
     if ctx.operation is not None and ctx.operation.genai:
         _model(ctx, completion, attributes)
+    cost = ctx.notes.get(Cost)
+    if cost is not None:
+        attributes[genai.COST], attributes[genai.CURRENCY] = round(cost.amount, 12), cost.currency
     status = attributes[genai.STATUS]
     assert isinstance(status, int)
     route = attributes.get(genai.ROUTE)

@@ -28,6 +28,13 @@ class Asked(NamedTuple):
     backend: str = ""
 
 
+class Cost(NamedTuple):
+    """What a call has cost; the currency is its ISO 4217 code."""
+
+    amount: float
+    currency: str
+
+
 class Rate(NamedTuple):
     """A price with all its defaults filled in: amounts for a million tokens."""
 
@@ -41,7 +48,7 @@ class Rate(NamedTuple):
     audio_output: float
     currency: str
 
-    def cost(self, usage: Usage) -> float:
+    def cost(self, usage: Usage) -> Cost:
         """What the usage costs. Each token is charged once: thoughts that a backend counts in the total alone, as part
         of the answer."""
         answer = usage.total_tokens - usage.prompt_tokens
@@ -55,7 +62,7 @@ class Rate(NamedTuple):
             amount += usage.audio_prompt_tokens * (self.audio_input - self.input)
             amount += usage.image_prompt_tokens * (self.image_input - self.input)
             amount += usage.audio_completion_tokens * (self.audio_output - self.output)
-        return max(0.0, amount) / 1_000_000
+        return Cost(max(0.0, amount) / 1_000_000, self.currency)
 
 
 class Dated(NamedTuple):

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from shared.context import Context
 from shared.errors import PolicyFailed
-from shared.llm.prices import Asked, PriceTable
+from shared.llm.prices import Asked, Cost, PriceTable
 from shared.llm.usage import Usage
 from shared.policies.compiler import Compiler
 from shared.policies.llm_exchange import Attempt, LlmExchange
@@ -51,7 +51,8 @@ class LlmEmitTokenMetric(Policy):
     delivered, and the values have one dimension more, `Estimated`: a sum over the metric has them all the same.
 
     `Cost` has what the call costs in the currency of the model's price (see `prices` in gateway.yaml), with the
-    dimensions `Model` and `Currency` besides; for a model without a price there is none, which is logged once.
+    dimensions `Model` and `Currency` besides; for a model without a price there is none, which is logged once. The
+    request's own span tells it too.
 
     Expressions see the request as it is when the policy runs. Default dimensions are those known at the end: Backend ID
     is the backend that gave the answer, the member where it is a pool. `Model` is one more than API Management has: the
@@ -111,13 +112,10 @@ class LlmEmitTokenMetric(Policy):
         model = asked.response_model or asked.request_model
         rate = self.prices.rate(asked, usage.prompt_tokens, ctx.timestamp)
         if rate is not None:
-            cost = rate.cost(usage)
-            metrics.add(
-                self.namespace,
-                (("Cost", cost),),
-                with_more(pairs, ("Currency", rate.currency), ("Model", model or UNKNOWN)),
-            )
-            counts.append((f"Cost ({rate.currency})", cost))
+            cost = ctx.notes[Cost] = rate.cost(usage)
+            of_cost = with_more(pairs, ("Currency", cost.currency), ("Model", model or UNKNOWN))
+            metrics.add(self.namespace, (("Cost", cost.amount),), of_cost)
+            counts.append((f"Cost ({cost.currency})", cost.amount))
         elif _told(ctx).first(f"price of {model}"):
             log.warning(
                 "no price is known for model %r: its calls have no Cost until prices in gateway.yaml has", model

@@ -327,6 +327,8 @@ def test_application_insights_has_every_token_of_a_mixed_run(backend: Backend) -
         assert backends_of == {"main", "good"}
         left = [item for item in told if item.properties.get("Estimated") == "true" and item.name == TOTAL]
         assert sum(item.data["count"] for item in left) == 20
+        costs = [item.properties["apim.cost"] for item in insights.of("RequestData") if "apim.cost" in item.properties]
+        assert len(costs) == 80 and sum(map(float, costs)) == pytest.approx(insights.sums("Cost", "n"))
         assert insights.sums("Cost", "n") > 60 * (PROMPT * 2.5 + COMPLETION * 10) / 1e6
         assert insights.flaws == []
 
