@@ -16,7 +16,8 @@ class Completions(Conversation):
 
     def answered(self, document: Any) -> list[Any]:
         """A message for each choice."""
-        return [{"role": "assistant", "content": choice.get("text")} for choice in choices_of(document)]
+        texts = [choice.get("text") for choice in choices_of(document)]
+        return [{"role": "assistant", "content": text} for text in texts if isinstance(text, str)]
 
     def growing(self, most: int) -> Growing:
         """A message for each index."""

@@ -8,8 +8,8 @@ _GROW = frozenset(
     {"content", "refusal", "reasoning", "reasoning_content", "arguments", "text", "thinking", "transcript"}
 )
 _DEEPEST = 32
-# Bytes of audio that nobody can read, and numbers.
-_LEFT_OUT = frozenset({"data", "logprobs"})
+# Bytes that nobody can read, and numbers.
+_LEFT_OUT = frozenset({"data", "logprobs", "signature"})
 
 
 class Conversation:
