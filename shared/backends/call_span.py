@@ -153,8 +153,8 @@ def begin_attempt(
     span = ctx.span
     if span is None or span.sample_rate is None:
         return None
-    before = sum(genai.ATTEMPT in call.attributes for call in span.calls)
-    attributes: dict[str, Value] = {genai.ATTEMPT: before + 1, **(told or {})}
+    span.attempts += 1
+    attributes: dict[str, Value] = {genai.ATTEMPT: span.attempts, **(told or {})}
     if not redirected:
         target: bytes = request.extensions["target"]
         attributes[genai.PATH] = target.partition(b"?")[0].decode("latin-1")

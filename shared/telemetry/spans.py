@@ -26,7 +26,8 @@ class RequestSpan:
     `trace_id` is 128 bits, `span_id` and `parent_id` (the caller's span, None: the trace begins here) are 64.
     `sample_rate` is None when the request is not recorded (its trace context is passed on all the same), else the
     percentage of requests recorded when it was chosen. `calls` are the spans of its calls to the outside. `method` is
-    what the caller used, whatever policies make of it. `told`: the request is over and its spans are handed over.
+    what the caller used, whatever policies make of it. `attempts` counts the calls that were to answer the request
+    itself, those under way too. `told`: the request is over and its spans are handed over.
     """
 
     trace_id: int
@@ -36,6 +37,7 @@ class RequestSpan:
     sample_rate: float | None
     calls: list[Span] = field(default_factory=list)
     method: str = ""
+    attempts: int = 0
     told: bool = False
 
 

@@ -49,9 +49,10 @@ class Traced:
         return found
 
     def calls(self, trace_id: str) -> list[Item]:
-        """The dependency items of a trace, once its request is told."""
+        """The dependency items of a trace, once its request is told: attempts in their order, behind the others."""
         self.request(trace_id)
-        return self.items("RemoteDependencyData", trace_id)
+        calls = self.items("RemoteDependencyData", trace_id)
+        return sorted(calls, key=lambda item: int(item.properties.get("apim.backend.attempt", 0)))
 
     def post(self, path: str, *, headers: dict[str, str] | None = None, **sent: Any) -> tuple[httpx.Response, str]:
         """POST as a caller with a trace; the answer and the trace id."""
