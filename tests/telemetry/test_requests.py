@@ -22,9 +22,10 @@ CONFIG = """
 backends:
   main: { url: "@backend@/v1", timeouts: { headers: 1, idle: 1 } }
   azure: { url: "@backend@/openai", credentials: { header: { api-key: "the backend's key" } } }
+  first: { url: "@backend@/v1" }  # what happens to main elsewhere is no reason to spare it
   other: { url: "@other@/v1" }
   nobody: { url: "http://127.0.0.1:9/v1", timeouts: { connect: 1 } }
-  pool: { pool: { failover: true, services: [{ id: main, priority: 1 }, { id: other, priority: 2 }] } }
+  pool: { pool: { failover: true, services: [{ id: first, priority: 1 }, { id: other, priority: 2 }] } }
   broken: { pool: { failover: true, services: [{ id: nobody, priority: 1 }, { id: other, priority: 2 }] } }
 apis:
   chat: { path: llm/chat, kind: openai, backend: main, products: [team] }
@@ -304,7 +305,7 @@ def test_a_failover_is_two_calls(system: System) -> None:
     answer, trace_id = system.post("/pool/chat/completions", headers=key())
     assert answer.status_code == 200
     item, calls = system.request(trace_id), system.calls(trace_id)
-    assert [facts(call) for call in calls] == [("POST main", "429", False), ("POST other", "200", True)]
+    assert [facts(call) for call in calls] == [("POST first", "429", False), ("POST other", "200", True)]
     assert [call.properties["apim.backend.attempt"] for call in calls] == ["1", "2"]
     assert [call.properties.get("apim.backend.failover") for call in calls] == [None, "429"]
     assert {call.properties["apim.backend.pool"] for call in calls} == {"pool"}
@@ -316,7 +317,7 @@ def test_a_failover_is_two_calls(system: System) -> None:
 def test_a_failed_connection_is_a_call_with_its_reason(system: System) -> None:
     answer, trace_id = system.post("/broken/chat/completions", headers=key())
     assert answer.status_code == 200
-    failed, good = system.calls(trace_id)
+    failed, good = system.attempts(trace_id)
     assert facts(failed) == ("POST nobody", "0", False)
     assert failed.properties["apim.backend.error"] == "BackendConnectionFailure"
     assert good.properties["apim.backend.failover"] == "BackendConnectionFailure"

@@ -49,10 +49,14 @@ class Traced:
         return found
 
     def calls(self, trace_id: str) -> list[Item]:
-        """The dependency items of a trace, once its request is told: attempts in their order, behind the others."""
+        """The dependency items of a trace in the order they ended, once its request is told."""
         self.request(trace_id)
-        calls = self.items("RemoteDependencyData", trace_id)
-        return sorted(calls, key=lambda item: int(item.properties.get("apim.backend.attempt", 0)))
+        return self.items("RemoteDependencyData", trace_id)
+
+    def attempts(self, trace_id: str) -> list[Item]:
+        """Of the dependency items those that were to answer the request, in the order they began."""
+        attempts = [call for call in self.calls(trace_id) if "apim.backend.attempt" in call.properties]
+        return sorted(attempts, key=lambda call: int(call.properties["apim.backend.attempt"]))
 
     def post(self, path: str, *, headers: dict[str, str] | None = None, **sent: Any) -> tuple[httpx.Response, str]:
         """POST as a caller with a trace; the answer and the trace id."""
