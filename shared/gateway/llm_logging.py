@@ -3,19 +3,21 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shared.backends.background import Background
 from shared.config.diagnostics import Diagnostics, LoggedMessages
 from shared.config.models import Api
 from shared.context import Context
+from shared.llm.answer import Reader
 from shared.llm.call import LlmCall
 from shared.llm.conversations import conversation_of
 from shared.llm.usage import Usage
 from shared.policies.llm_exchange import Attempt, LlmExchange
 from shared.telemetry.llm_log import MARGIN, LlmLog, Logged, written
 from shared.telemetry.redaction import Redactor
-from shared.telemetry.spans import Value
+from shared.telemetry.spans import RequestSpan, Value
+from shared.telemetry.telemetry import Telemetry
 
 log = logging.getLogger("gateway.llm_log")
 
@@ -57,89 +59,89 @@ class LlmLogging:
 
     def begin(self, ctx: Context) -> None:
         """Log the call that this request may become, where there is telemetry."""
-        if ctx.services.telemetry is None:
+        telemetry, span = ctx.services.telemetry, ctx.span
+        if telemetry is None or span is None:
             return
         exchange = LlmExchange.of(ctx)
         if self.responses.messages == "all":
             exchange.keep_messages(self.responses.max_size_in_bytes + MARGIN)
-        ctx.on_completion(lambda _: self._log(ctx, exchange))
+        ctx.on_completion(lambda _: self._log(ctx, exchange, telemetry, span))
 
-    async def _log(self, ctx: Context, exchange: LlmExchange) -> None:
+    async def _log(self, ctx: Context, exchange: LlmExchange, telemetry: Telemetry, span: RequestSpan) -> None:
         attempt = exchange.attempt
         if attempt is None or attempt.call is None or attempt.cached:
             return
         if exchange.usage is None and not attempt.call.schema.counted:
             return
-        call = _Call(self, ctx, exchange, attempt, attempt.call)
+        begun = LlmLog(
+            ctx.timestamp.timestamp(),
+            span.trace_id,
+            span.span_id,
+            columns=_columns(ctx, exchange, attempt.call),
+            counts=_counts(ctx, exchange.usage, attempt, attempt.call),
+        )
+        call = _Call(self, begun, attempt.call, attempt.reader, ctx.services.monotonic, telemetry)
         if attempt.call.size + call.answered <= AT_ONCE:
             try:
-                return call.hand_over(call.record(SECONDS_AT_ONCE))
+                return call.hand_over(call.with_messages(SECONDS_AT_ONCE))
             except TimeoutError:
                 pass  # a pattern that is slow on this text: not on the event loop
         await ctx.services.get(Background).start(call.log_aside(), "logging a call to a model")
 
 
+@dataclass(frozen=True, slots=True)
 class _Call:
-    """One call, with what is known of it when it is over."""
+    """One call that is over: its log without messages, and where those are."""
 
-    def __init__(
-        self, logging: LlmLogging, ctx: Context, exchange: LlmExchange, attempt: Attempt, call: LlmCall
-    ) -> None:
-        self._logging = logging
-        self._services = ctx.services
-        self._reader = attempt.reader
-        self._call = call
-        self._time = ctx.timestamp.timestamp()
-        self._trace = (ctx.span.trace_id, ctx.span.span_id) if ctx.span is not None else (ctx.request_id.int, 0)
-        self._columns = _columns(ctx, exchange, call)
-        self._counts = _counts(ctx, exchange.usage, attempt, call)
+    logging: LlmLogging
+    begun: LlmLog
+    call: LlmCall
+    reader: Reader | None
+    monotonic: Callable[[], float]
+    telemetry: Telemetry
 
     @property
     def answered(self) -> int:
         """Bytes of the answer."""
-        return self._reader.size if self._reader is not None else 0
+        return self.reader.size if self.reader is not None else 0
 
-    def record(self, seconds: float) -> LlmLog:
-        """The log of the call. TimeoutError when redacting takes longer than `seconds`."""
-        monotonic = self._services.monotonic
-        end = monotonic() + seconds
-        redact = self._logging.redactor.within(lambda: end - monotonic())
-        return self._with(self._request(redact), self._response(redact))
+    def with_messages(self, seconds: float) -> LlmLog:
+        """The whole log. TimeoutError when redacting takes longer than `seconds`."""
+        end = self.monotonic() + seconds
+        redact = self.logging.redactor.within(lambda: end - self.monotonic())
+        return replace(self.begun, request=self._request(redact), response=self._response(redact))
 
     async def log_aside(self) -> None:
         """Log it from a thread, with the longest time there is; what cannot be redacted in it is withheld."""
         try:
-            record = await asyncio.to_thread(self.record, SECONDS)
+            whole = await asyncio.to_thread(self.with_messages, SECONDS)
         except TimeoutError:
-            correlation = self._columns["CorrelationId"]
+            correlation = self.begun.columns["CorrelationId"]
             log.warning("request %s: redacting took more than %g s: prompt and answer withheld", correlation, SECONDS)
-            wanted = (self._logging.requests, self._logging.responses)
-            record = self._with(*(WITHHELD if one.messages == "all" else None for one in wanted))
-        self.hand_over(record)
+            wanted = (self.logging.requests, self.logging.responses)
+            request, response = (WITHHELD if one.messages == "all" else None for one in wanted)
+            whole = replace(self.begun, request=request, response=response)
+        self.hand_over(whole)
 
-    def hand_over(self, record: LlmLog) -> None:
-        """Give it to the telemetry, on the event loop's thread."""
-        if (telemetry := self._services.telemetry) is not None:
-            for item in record.items():
-                telemetry.log(item)
+    def hand_over(self, whole: LlmLog) -> None:
+        """Give it to the telemetry."""
+        for item in whole.items():
+            self.telemetry.log(item)
 
     def _request(self, redact: Callable[[str], str]) -> Logged | None:
-        if self._logging.requests.messages == "none":
+        if self.logging.requests.messages == "none":
             return None
-        messages = conversation_of(self._call.schema.name).asked(self._call.body)
-        return written(messages, self._logging.requests.max_size_in_bytes, redact) if messages else None
+        messages = conversation_of(self.call.schema.name).asked(self.call.body)
+        return written(messages, self.logging.requests.max_size_in_bytes, redact) if messages else None
 
     def _response(self, redact: Callable[[str], str]) -> Logged | None:
-        if self._logging.responses.messages == "none" or self._reader is None:
+        if self.logging.responses.messages == "none" or self.reader is None:
             return None
-        messages, cut = self._reader.messages()
+        messages, cut = self.reader.messages()
         if not messages and not cut:
             return None
-        logged = written(messages, self._logging.responses.max_size_in_bytes, redact)
+        logged = written(messages, self.logging.responses.max_size_in_bytes, redact)
         return Logged(logged.text, logged.cut or cut)
-
-    def _with(self, request: Logged | None, response: Logged | None) -> LlmLog:
-        return LlmLog(self._time, *self._trace, self._columns, self._counts, request, response)
 
 
 def _columns(ctx: Context, exchange: LlmExchange, call: LlmCall) -> dict[str, Value]:

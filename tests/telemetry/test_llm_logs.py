@@ -45,6 +45,7 @@ apis:
   azure: { path: team/openai, kind: azure-openai, backend: azure }
   claude: { path: claude, kind: anthropic, backend: root }
   counts: { path: counts, kind: openai, backend: v1, diagnostics: { large_language_model: { logs: enabled } } }
+  any: { path: any, kind: passthrough, backend: root, products: [teams] }
   orders:
     path: orders
     kind: http
@@ -195,6 +196,16 @@ def test_what_is_not_asked_for_is_not_logged(backend: Backend) -> None:
     assert counts.properties["ApiId"] == "counts" and int(counts.properties["TotalTokens"]) > 0
 
 
+def test_without_telemetry_there_is_no_log(backend: Backend) -> None:
+    values = {"backend": backend.url, "size": "1024", "redact": "[]"}
+    with running(CONFIG, files={"policies/all.xml": POLICIES.format("", FORWARD)}, values=values) as gateway:
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello"}]}
+        answer = httpx.post(f"{gateway.url}/llm/chat/completions", json=body, headers=gateway.key)
+    assert answer.status_code == 200
+    # Nobody reads the answer on its way then: it passes in whatever coding the caller takes.
+    assert backend.last.header("accept-encoding") != "identity"
+
+
 BODIES: Mapping[str, tuple[str, dict[str, Any], list[dict[str, Any]]]] = {
     "chat": (
         "/llm/chat/completions",
@@ -260,6 +271,17 @@ def test_embeddings_have_a_prompt_alone(backend: Backend) -> None:
         gateway.client().embeddings.create(model="text-embedding-3-small", input=["one", "two"])
     assert asked(logs.only) == [{"role": "user", "content": "one"}, {"role": "user", "content": "two"}]
     assert answered(logs.only) is None
+
+
+def test_of_an_unknown_schema_the_usage_it_tells_is_logged(backend: Backend) -> None:
+    usage = {"input_tokens": 7, "output_tokens": 5, "cache_read_input_tokens": 100}
+    backend.script = Script(body=json.dumps({"output": {"text": "Hi"}, "usage": usage}))
+    with logging(backend) as (gateway, logs):
+        url = f"{gateway.url}/any/echo/converse"
+        gateway.http.post(url, json={"inferenceConfig": {}}, headers={"api-key": ALPHA}).raise_for_status()
+    (counts,) = logs.only
+    told = {"PromptTokens": "107", "CompletionTokens": "5", "PromptCachedTokens": "100"}
+    assert {**counts.properties, **told} == counts.properties
 
 
 def test_calls_of_tools_are_put_together(backend: Backend) -> None:

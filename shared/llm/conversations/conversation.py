@@ -50,7 +50,7 @@ class Growing:
             match value:
                 case str() if name in _GROW:
                     self.grow(into, name, value)
-                case dict() | list() if depth > _DEEPEST:
+                case dict() | list() if depth > _DEEPEST or name not in into and not self._fits(name, None):
                     self.cut = True
                 case dict():
                     inner = into.setdefault(name, {})
@@ -62,7 +62,7 @@ class Growing:
                         self._add_items(items, value, depth + 1)
                 case list() if any(isinstance(one, dict | list) for one in value):
                     pass  # no schema has such a thing
-                case _ if self._fits(name, value):
+                case list() | str() | int() | float() if self._fits(name, value):
                     into[name] = value
 
     def grow(self, into: dict[str, Any], name: str, text: str) -> None:
