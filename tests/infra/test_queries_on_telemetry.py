@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from ruamel.yaml import YAML
 
 from tests.infra.log_tables import LogTables
 from tests.infra.templates import ROOT
@@ -20,7 +21,6 @@ from tests.support.backend import Backend, Script
 from tests.support.running import Running, running
 
 CONFIG = """
-policy: all-apis.xml
 backends:
   away: { url: "http://127.0.0.1:9/v1", timeouts: { connect: 1 } }
   main: { url: "@backend@/v1" }
@@ -38,10 +38,12 @@ subscriptions:
 diagnostics:
   large_language_model: { logs: enabled, requests: { messages: all }, responses: { messages: all } }
 """
+# What counts is what is deployed.
+[METRIC] = re.findall(
+    r"<llm-emit-token-metric.*</llm-emit-token-metric>", (ROOT / "policies" / "counted.xml").read_text(), re.S
+)
 FILES = {
-    # What counts is the policy that is deployed.
-    "all-apis.xml": (ROOT / "policies" / "all-apis.xml").read_text(),
-    "models.xml": document(lookup('embeddings-timeout-ms="10000"', threshold=0.2), STORE),
+    "models.xml": document(lookup('embeddings-timeout-ms="10000"', threshold=0.2), STORE, inbound=METRIC),
     "files.xml": document(
         '<cache-lookup vary-by-developer="false" vary-by-developer-groups="false" caching-type="internal" />',
         '<cache-store duration="60" />',
@@ -139,6 +141,11 @@ def properties_asked() -> dict[str, set[str]]:
             assert match, f"{path.name}: customDimensions{property}"
             asked[table].add(match[1])
     return asked
+
+
+def test_every_api_that_is_deployed_counts_the_same() -> None:
+    for id, api in YAML(typ="safe").load((ROOT / "gateway.yaml").read_text())["apis"].items():
+        assert METRIC in (ROOT / api["policy"]).read_text(), id
 
 
 def test_the_policy_that_is_deployed_counts_by_what_charges_are_told_by(arrived: AppInsights) -> None:
