@@ -61,10 +61,10 @@ var attempts = '${calls}${loadTextContent('../queries/views/attempts.kql')}'
 var counted = '${scope}${loadTextContent('../queries/views/counted.kql')}'
 var tables = '${scope}${loadTextContent('../queries/views/api-management.kql')}'
 
-var count = { unit: 0, options: { style: 'decimal', maximumFractionDigits: 0 } }
-var percent = { unit: 1, options: { style: 'decimal', maximumFractionDigits: 1 } }
-var amount = { unit: 0, options: { style: 'decimal', maximumFractionDigits: 4 } }
-var milliseconds = { unit: 23, options: { style: 'decimal', maximumFractionDigits: 1 } }
+var count = { unit: 0, options: { style: 'decimal', useGrouping: true, maximumFractionDigits: 0 } }
+var percent = { unit: 1, options: { style: 'decimal', useGrouping: true, maximumFractionDigits: 1 } }
+var amount = { unit: 0, options: { style: 'decimal', useGrouping: true, maximumFractionDigits: 4 } }
+var milliseconds = { unit: 23, options: { style: 'decimal', useGrouping: true, maximumFractionDigits: 1 } }
 
 // `format` is that of a chart's values; `formats` are those of columns of a table, by a pattern of their names.
 var panels = [
@@ -302,11 +302,12 @@ var answers = map(panels, panel => {
     chartSettings: { ySettings: { numberFormatSettings: panel.format } }
     tileSettings: {
       titleContent: { columnMatch: 'Name', formatter: 1 }
-      leftContent: { columnMatch: 'Value', formatter: 12, numberFormat: panel.format }
+      leftContent: { columnMatch: 'Value', formatter: 12, formatOptions: { palette: 'none' }, numberFormat: panel.format }
       showBorder: true
     }
     gridSettings: {
       filter: true
+      rowLimit: 10000
       formatters: map(items(panel.formats), one => { columnMatch: one.key, formatter: 0, numberFormat: one.value })
     }
   })
