@@ -7,7 +7,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench bench-limits bench-cache bench-safety schema clean functions-env
+.PHONY: help run test check bench bench-limits bench-cache bench-safety bench-telemetry schema clean functions-env
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -28,6 +28,9 @@ bench: $(VENV)/dev.stamp ## the gateway against bare forwarders (ARGS="--quick",
 
 bench-limits: $(VENV)/dev.stamp node_modules/.stamp ## token limits across processes
 	$(PY) -m tests.bench.limits $(ARGS)
+
+bench-telemetry: $(VENV)/dev.stamp ## memory over 50,000 calls while telemetry cannot be sent
+	$(PY) -m tests.bench.telemetry $(ARGS)
 
 bench-safety: $(VENV)/dev.stamp ## what content safety adds to a call
 	$(PY) -m tests.bench.safety $(ARGS)

@@ -193,6 +193,7 @@ def gateway_command(gateway: GatewayVariant, backend: str, folder: Path) -> tupl
         "WEBSITE_SITE_NAME": "bench",
         "IDENTITY_ENDPOINT": f"{backend}/msi/token",
         "IDENTITY_HEADER": "bench",
+        **{name: value.replace("@backend@", backend) for name, value in gateway.settings.items()},
     }
     command = [sys.executable, "-m", "shared", "serve", "--config", str(folder / "gateway.yaml"), "--port", "0"]
     return command, env, "/llm/chat/completions"

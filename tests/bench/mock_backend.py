@@ -4,7 +4,7 @@
 
 A body with `"stream":true` gets 50 chunks, each its own write in its own turn of the loop; the header `x-pace: 5`
 spaces them by 5 ms, and `include_usage` adds the chunk with the usage. `GET /msi/token` is App Service's managed
-identity endpoint. Anything else gets one small chat completion.
+identity endpoint, `POST /v2.1/track` Application Insights'. Anything else gets one small chat completion.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _TOKEN = json.dumps(
     {"access_token": "a" * 1200, "expires_on": "4102444800", "token_type": "Bearer", "resource": "r"}
 ).encode()
 TOKEN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_TOKEN), _TOKEN)
+_TAKEN = b'{"itemsReceived":1,"itemsAccepted":1,"errors":[]}'
+TAKEN = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(_TAKEN), _TAKEN)
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
@@ -101,6 +103,9 @@ class MockBackend(asyncio.Protocol):
         request, self.buffer, self.needed = self.buffer, b"", 0
         if request.startswith(b"GET /msi/token"):
             self.transport.write(TOKEN)
+            return
+        if request.startswith(b"POST /v2.1/track"):
+            self.transport.write(TAKEN)
             return
         if b'"stream":true' not in request:
             self.transport.write(PLAIN)

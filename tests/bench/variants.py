@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class GatewayVariant:
-    """A name, the text of gateway.yaml, and further files by relative path; `@backend@` becomes the backend's URL."""
+    """A name, the text of gateway.yaml, further files by relative path, and app settings; `@backend@` becomes the
+    backend's URL."""
 
     name: str
     config: str
     files: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 # One API with a required subscription key, a backend with a credential: what every real gateway has at least.
@@ -126,13 +128,52 @@ POOL = PLAIN.replace(
 """,
 )
 
+# Telemetry to an ingestion endpoint that takes everything (the backend's process), with the sampling a new deployment
+# has, with every request recorded, and with tokens and cost counted as well.
+INSIGHTS = {
+    "APPLICATIONINSIGHTS_CONNECTION_STRING": (
+        "InstrumentationKey=00000000-0000-4000-8000-000000000001;IngestionEndpoint=@backend@/;LiveEndpoint=@backend@/"
+    )
+}
+TOKEN_METRIC = """\
+<policies>
+  <inbound>
+    <base />
+    <llm-emit-token-metric>
+      <dimension name="API ID" />
+      <dimension name="Subscription ID" />
+    </llm-emit-token-metric>
+  </inbound>
+  <backend>
+    <base />
+  </backend>
+  <outbound>
+    <base />
+  </outbound>
+</policies>
+"""
+WITH_POLICY = PLAIN.replace("    backend: mock\n", "    backend: mock\n    policy: policies/llm.xml\n")
+
 GATEWAYS = (
     GatewayVariant("gateway", PLAIN),
     GatewayVariant("gateway-pool", POOL),
     GatewayVariant("gateway-policies", WITH_POLICIES, {"policies/llm.xml": POLICIES}),
     GatewayVariant(
         "gateway-token-limit",
-        PLAIN.replace("    backend: mock\n", "    backend: mock\n    policy: policies/llm.xml\n"),
+        WITH_POLICY,
         {"policies/llm.xml": TOKEN_LIMIT},
+    ),
+    GatewayVariant("gateway-telemetry", PLAIN, settings=INSIGHTS),
+    GatewayVariant("gateway-telemetry-all", PLAIN, settings={**INSIGHTS, "OTEL_TRACES_SAMPLER": "always_on"}),
+    GatewayVariant("gateway-token-metric", WITH_POLICY, {"policies/llm.xml": TOKEN_METRIC}, INSIGHTS),
+    GatewayVariant(
+        "gateway-telemetry-down",
+        WITH_POLICY,
+        {"policies/llm.xml": TOKEN_METRIC},
+        {
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": (
+                INSIGHTS["APPLICATIONINSIGHTS_CONNECTION_STRING"].replace("@backend@", "http://127.0.0.1:9")
+            )
+        },
     ),
 )
