@@ -138,13 +138,13 @@ def _model(ctx: Context, completion: Completion, attributes: dict[str, Value]) -
 
 
 def _answer(exchange: LlmExchange, attributes: dict[str, Value]) -> None:
-    facts, usage = exchange.facts, exchange.usage
+    facts, usage, attempt = exchange.facts, exchange.usage, exchange.attempt
     if facts.model:
         attributes[genai.RESPONSE_MODEL] = facts.model[:_LONGEST]
     if facts.finish_reasons:
         attributes[genai.FINISH_REASONS] = ",".join(facts.finish_reasons)[:_LONGEST]
-    if usage is None:
-        return
+    if usage is None or (attempt is not None and attempt.cached):
+        return  # what a cached answer has used, its first request tells
     attributes[genai.INPUT_TOKENS] = usage.prompt_tokens
     attributes[genai.OUTPUT_TOKENS] = usage.completion_tokens
     if usage.cached_tokens:

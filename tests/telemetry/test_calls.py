@@ -109,7 +109,9 @@ def test_each_call_of_content_safety_is_one() -> None:
 
 
 def test_a_semantic_hit_tells_where_it_comes_from() -> None:
-    with system(document(lookup('embeddings-timeout-ms="20000"'))) as traced:
+    limit = 'counter-key="a" tokens-per-minute="9999" estimate-prompt-tokens="false" count-cached-answers="true"'
+    inbound = f"<llm-token-limit {limit} />"
+    with system(document(lookup('embeddings-timeout-ms="20000"'), inbound=inbound)) as traced:
         _, missed = traced.post(CHAT)
         cache = traced.gateway.app.semantic_caching.cache
         traced.wait_for(lambda: cache.counts.stored)

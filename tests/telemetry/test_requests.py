@@ -25,8 +25,9 @@ backends:
   first: { url: "@backend@/v1" }  # what happens to main elsewhere is no reason to spare it
   other: { url: "@other@/v1" }
   nobody: { url: "http://127.0.0.1:9/v1", timeouts: { connect: 1 } }
+  dead: { url: "http://127.0.0.1:9/v1", timeouts: { connect: 1 } }
   pool: { pool: { failover: true, services: [{ id: first, priority: 1 }, { id: other, priority: 2 }] } }
-  broken: { pool: { failover: true, services: [{ id: nobody, priority: 1 }, { id: other, priority: 2 }] } }
+  broken: { pool: { failover: true, services: [{ id: dead, priority: 1 }, { id: other, priority: 2 }] } }
 apis:
   chat: { path: llm/chat, kind: openai, backend: main, products: [team] }
   azure: { path: aoai, kind: azure-openai, backend: azure }
@@ -318,7 +319,7 @@ def test_a_failed_connection_is_a_call_with_its_reason(system: System) -> None:
     answer, trace_id = system.post("/broken/chat/completions", headers=key())
     assert answer.status_code == 200
     failed, good = system.attempts(trace_id)
-    assert facts(failed) == ("POST nobody", "0", False)
+    assert facts(failed) == ("POST dead", "0", False)
     assert failed.properties["apim.backend.error"] == "BackendConnectionFailure"
     assert good.properties["apim.backend.failover"] == "BackendConnectionFailure"
     assert facts(system.request(trace_id))[2] is True
