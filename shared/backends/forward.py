@@ -70,6 +70,13 @@ async def forward(
         if flight is not None:
             flight.ended()
         raise
+    return _answer(ctx, target, response, flight, call)
+
+
+def _answer(
+    ctx: Context, target: Target, response: httpx.Response, flight: Flight | None, call: CallSpan | None
+) -> GatewayResponse:
+    """The answer whose head is there; `flight` and `call` are told when its body has come to its end."""
     headers = Headers(end_to_end([(name.lower(), value) for name, value in response.headers.raw]))
     reason = response.extensions.get("reason_phrase", b"").decode("latin-1")
     stream = response.stream

@@ -155,6 +155,16 @@ def test_large_uploads_are_streamed_and_limited(gateway: Running, backend: Backe
         assert answer.status_code == 413 and answer.json()["error"]["type"] == "request_too_large"
 
 
+def test_an_upload_that_is_not_read_reaches_no_policy(backend: Backend) -> None:
+    marked = '<set-header name="x-on-error"><value>ran</value></set-header>'
+    xml = f"<policies><inbound /><backend /><outbound /><on-error>{marked}</on-error></policies>"
+    with running(CONFIG + "policy: all.xml\n", files={"all.xml": xml}, values={"backend": backend.url}) as gateway:
+        unknown = httpx.post(f"{gateway.url}/nowhere", content=b"")
+        refused = httpx.post(f"{gateway.url}/chat/chat/completions", content=bytes(3_000_001))
+    assert (unknown.status_code, unknown.headers.get("x-on-error")) == (404, "ran")
+    assert (refused.status_code, refused.headers.get("x-on-error")) == (413, None)
+
+
 async def test_an_upload_starts_before_it_has_ended(gateway: Running, backend: Backend) -> None:
     arrived = len(backend.requests)
     halfway = asyncio.Event()
