@@ -42,7 +42,11 @@ POLICIES = {
     "all.xml": """<policies>
         <inbound><llm-emit-token-metric namespace="mixed"><dimension name="API ID" /></llm-emit-token-metric></inbound>
         <backend><forward-request /></backend><outbound /><on-error /></policies>""",
-    "cached.xml": document(lookup('embeddings-timeout-ms="20000"')),
+    # The limit charges hits, as it is told to; the metrics must not.
+    "cached.xml": document(
+        lookup('embeddings-timeout-ms="20000"'), inbound='<llm-token-limit counter-key="hits" '
+        'tokens-per-minute="1000000" estimate-prompt-tokens="false" count-cached-answers="true" />'
+    ),
     "limited.xml": document(
         "", "", inbound='<rate-limit-by-key calls="10" renewal-period="300" counter-key="all" />'
         '<llm-token-limit counter-key="all" tokens-per-minute="1000000" estimate-prompt-tokens="true" />'
