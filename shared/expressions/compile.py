@@ -38,7 +38,9 @@ class Compiled:
         self._blank = [None] * max(size - FIRST_SLOT, 0)
 
     def __call__(self, ctx: Any) -> Any:
-        run = Run(ctx, self.limits)
+        run = Run(ctx)
+        if self.limits is not DEFAULT_LIMITS:
+            run.limits = self.limits
         blank = self._blank
         before = self._snapshot(ctx) if self._mentions_bodies else None
         try:

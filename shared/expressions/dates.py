@@ -217,9 +217,14 @@ _JSON_DATE = re.compile(
 )
 
 
+def may_be_date(value: str) -> bool:
+    """Whether a JSON text has the look of a date; most have not."""
+    return len(value) > 15 and value[4] == "-" and value[10] == "T"
+
+
 def json_date(value: str) -> DateTime | None:
     """The date that a JSON text stands for, as Newtonsoft's ``DateParseHandling.DateTime`` sees it; or none."""
-    if len(value) < 16 or value[4] != "-" or value[10] != "T":
+    if not may_be_date(value):
         return None
     found = _JSON_DATE.fullmatch(value)
     if not found:

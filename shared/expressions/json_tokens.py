@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
-from shared.expressions.dates import DateTime, DateTimeOffset, TimeSpan, json_date
+from shared.expressions.dates import DateTime, DateTimeOffset, TimeSpan, json_date, may_be_date
 from shared.expressions.enums import Enum, JTokenType
 from shared.expressions.errors import ExpressionFailed, out_of_range
 from shared.expressions.formats import text
@@ -165,9 +165,9 @@ class JObject(JContainer):
             return None
         if isinstance(value, JToken):
             return value
-        token = wrapped(value, self)
+        token = JValue(value) if type(value) is str and not may_be_date(value) else wrapped(value, self)
         if isinstance(token, JValue):
-            token.name = key
+            token.parent, token.name = self, key
         return token
 
     def set_child(self, key: Any, value: Any) -> None:

@@ -40,10 +40,10 @@ class Run:
     interval = 1
     traces: list[tuple[Any, ...]] | None = None
     consumed: list[Any] | None = None
+    limits = DEFAULT_LIMITS
 
-    def __init__(self, ctx: Any, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, ctx: Any) -> None:
         self.ctx = ctx
-        self.limits = limits
 
     def step(self) -> None:
         """Count one loop round, call or element."""
