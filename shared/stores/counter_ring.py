@@ -8,15 +8,17 @@ class Buckets:
 
     W/60, but a bucket is at least a quarter of a second: finer ones would be shorter than a round trip to storage.
     A bucket counts until it is *entirely* older than the window, so the sum is never below the true usage of any
-    trailing W seconds; the price is at most one bucket (1.7 % of a minute) of unused room.
+    trailing W seconds; the price is at most one bucket (1.7 % of a minute) of unused room. It counts ``slack`` longer
+    (0.1 s of a minute), so that instances whose clocks differ by less do not exceed a limit together.
     """
 
-    __slots__ = ("count", "seconds", "window")
+    __slots__ = ("count", "seconds", "slack", "window")
 
     def __init__(self, window: float) -> None:
         self.window = window
         self.seconds = max(window / 60, 0.25)
         self.count = math.ceil(window / self.seconds)
+        self.slack = min(0.1, window / 600)
 
     def at(self, time: float) -> int:
         """The number of the bucket that contains ``time``."""
@@ -24,7 +26,7 @@ class Buckets:
 
     def oldest(self, now: float) -> int:
         """The oldest bucket that still counts at ``now``."""
-        return int(now // self.seconds) - self.count
+        return int((now - self.slack) // self.seconds) - self.count
 
     def end(self, bucket: int) -> float:
         """The time at which ``bucket`` is over."""
@@ -32,7 +34,7 @@ class Buckets:
 
     def leaves(self, bucket: int) -> float:
         """The time from which ``bucket`` no longer counts."""
-        return (bucket + self.count + 1) * self.seconds
+        return (bucket + self.count + 1) * self.seconds + self.slack
 
 
 class Ring:
