@@ -52,8 +52,7 @@ class Counter:
         window = limit.window
         self._windowed = window is not None
         self._buckets = Buckets(window.seconds if window else _QUOTA_ONLY_SECONDS)
-        self._bucket_seconds = self._buckets.seconds
-        self._guard = min(0.05, self._bucket_seconds / 5)
+        self._guard = min(0.05, self._buckets.seconds / 5)
         # Limits of one key that differ in their numbers share an entity: none may take another's writes for its own.
         writer = f"{instance.writer}{next(instance.numbers):x}"
         self._shards = [
@@ -66,7 +65,8 @@ class Counter:
         self._own = self._alone.own
         self._periods: tuple[int, ...] = tuple(0 for _ in limit.quotas)
         self._period_end = float("-inf")
-        self._next_turn = float("-inf")
+        self._bucket = self._oldest = 0
+        self._bucket_end = self._next_turn = float("-inf")
         self._size = LeaseSize(self._buckets)
         self._refusals = RefusalMemory(instance.chance)
         self._low_water = 0.0
@@ -106,15 +106,17 @@ class Counter:
         if now >= self._next_turn:
             self._turn(now)
         if amount <= self._leases.balance:
-            return self._spend(now, amount)
-        if self._alone.away(now):
+            return self._spend(amount)
+        alone = self._alone
+        if alone.away:
             self._probe(now)
             return self._without_storage(now, amount)
+        if alone.settling(now) and alone.room(now) < amount:
+            return self._refused_for_storage()
         return self._refusals.recall(now, amount)
 
-    def _spend(self, now: float, amount: int) -> Admission:
-        bucket = int(now // self._bucket_seconds)
-        book = self._leases
+    def _spend(self, amount: int) -> Admission:
+        bucket, book = self._bucket, self._leases
         lease = book.leases[0]
         if lease.balance > amount:
             lease.balance -= amount
@@ -146,7 +148,7 @@ class Counter:
         if now >= self._next_turn:
             self._turn(now)
         bucket = admission.bucket
-        counts = self._windowed and bucket >= self._buckets.oldest(now)
+        counts = self._windowed and bucket >= self._oldest
         same_periods = admission.periods == self._periods
         self._own.note(bucket, more)
         if more > 0:
@@ -155,7 +157,8 @@ class Counter:
                 more -= self._settle_from_leases(bucket, more, counts)
         if counts:
             shard.charge(bucket, more)
-        shard.owe(more, admission.periods, self._periods)
+        if admission.periods:
+            shard.owe(more, admission.periods, self._periods)
         self._instance.dirty.add(self)
 
     def _settle_from_leases(self, bucket: int, amount: int, counts: bool) -> int:
@@ -171,12 +174,17 @@ class Counter:
     # ------------------------------------------------------------------ the passing of time
 
     def _turn(self, now: float) -> None:
-        """Give back what ended, and enter the next period when one ended."""
+        """Give back what ended, and enter the next bucket and the next period when one ended."""
+        self._bucket, self._oldest = self._buckets.at(now), self._buckets.oldest(now)
+        self._bucket_end = self._buckets.end(self._bucket)
         for lease in self._leases.ended(now):
             self._give_back(lease)
         if now >= self._period_end:
             self._enter(tuple(quota.period.start(now) for quota in self.limit.quotas))
-        self._next_turn = min(self._leases.first_end, self._period_end)
+        self._schedule_turn()
+
+    def _schedule_turn(self) -> None:
+        self._next_turn = min(self._bucket_end, self._leases.first_end, self._period_end)
 
     def _enter(self, starts: tuple[int, ...]) -> None:
         # Never back into an earlier period: another instance's clock may have led this one into the next already.
@@ -191,7 +199,7 @@ class Counter:
             self._refusals.forget()
         ends = [quota.period.end(start) for quota, start in zip(self.limit.quotas, periods, strict=True)]
         self._period_end = min(ends, default=NEVER)
-        self._next_turn = min(self._leases.first_end, self._period_end)
+        self._schedule_turn()
 
     def _give_back(self, lease: Lease) -> None:
         shard = self._shards[lease.shard]
@@ -206,9 +214,7 @@ class Counter:
 
     def _probe(self, now: float) -> None:
         """While storage is away one request's shadow asks it now and then; no request waits for the answer."""
-        alone = self._alone
-        if self._task is None and (alone.take_probe(now) or (alone.owes_after_outage and now >= self._next_flush)):
-            self._next_flush = now + 0.25
+        if self._task is None and self._alone.take_probe(now):
             self._start(self._pay([self._shards[self._home]]))
 
     def _without_storage(self, now: float, amount: int) -> Admission | Refusal:
@@ -218,7 +224,7 @@ class Counter:
             used = shard.state.ring.total() * len(self._shards) if shard.state else 0
             alone.begin(now, used, self._left(now).quotas)
         if not alone.admits(now, amount):
-            return Refusal("storage", 1.0, self._leases.balance)
+            return self._refused_for_storage()
         bucket = self._buckets.at(now)
         self._own.note(bucket, amount)
         if self._windowed:
@@ -227,6 +233,9 @@ class Counter:
         alone.owes = True
         self._instance.dirty.add(self)
         return Admission(self, amount, bucket, shard.index, shard.age, self._periods)
+
+    def _refused_for_storage(self) -> Refusal:
+        return Refusal("storage", 1.0, self._leases.balance)
 
     # ------------------------------------------------------------------ asking storage
 
@@ -365,6 +374,8 @@ class Counter:
         )
         queued = max(needed, min(self._waiting - balance, room))
         amount = max(queued, int(wanted))
+        if self._alone.settling(now):
+            amount = max(needed, min(amount, int(self._alone.room(now)) - balance))
         # Even what is spent at once must still be valid when the answer comes.
         bucket = self._buckets.at(now + (hold if amount > queued else 0.25 + self._guard))
         until = min(self._buckets.end(bucket), self._period_end) - self._guard
@@ -378,7 +389,12 @@ class Counter:
         self._alone.owes = False
         self._size.won(cached=cached)
         self._receive(shard, write)
-        if amount and write.grant:
+        if not amount or not write.grant:
+            return
+        if self._alone.settling(self._written):
+            self._own.take_quota(write.grant.amount)
+            self._low_water = 0.0
+        else:
             self._set_low_water(shard, write.state, amount)
 
     def _receive(self, shard: Shard, write: Write) -> None:
@@ -397,7 +413,7 @@ class Counter:
             self._give_back(lease(back))
         if back < grant.amount:
             self._leases.add(lease(grant.amount - back))
-        self._next_turn = min(self._leases.first_end, self._period_end)
+        self._schedule_turn()
         self._instance.dirty.add(self)
 
     def _set_low_water(self, shard: Shard, state: CounterState, amount: int) -> None:

@@ -60,11 +60,10 @@ class OwnUse:
             proportion = max(floor, self._total / used if used else 0.0)
             self._quota_room.append(min(1.0, proportion) * max(0, limit - used))
 
-    def admits(self, now: float, amount: int, *, windowed: bool) -> bool:
-        """Whether ``amount`` is within the share; what is admitted then is to be noted and taken from the quotas."""
-        if windowed and self.in_window(now) + amount > self._share:
-            return False
-        return all(room >= amount for room in self._quota_room)
+    def room(self, now: float, *, windowed: bool) -> float:
+        """What is left of the share: what is admitted of it is to be noted and taken from the quotas."""
+        window = [self._share - self.in_window(now)] if windowed else []
+        return min([*window, *self._quota_room])
 
     def take_quota(self, amount: int) -> None:
         self._quota_room = [room - amount for room in self._quota_room]

@@ -38,15 +38,21 @@ class WithoutStorage:
 
     # ------------------------------------------------------------------ noticing
 
-    def away(self, now: float) -> bool:
-        """Whether to do without storage: it does not answer, or does again but others' debts may not be in it yet."""
-        if self._tripped:
-            return True
+    @property
+    def away(self) -> bool:
+        """Whether storage does not answer."""
+        return self._busy.tripped or self._outage.tripped
+
+    def settling(self, now: float) -> bool:
+        """Whether storage answers again, but others may not have written yet what they admitted alone.
+
+        Until they have, room in storage is not enough: what is leased must be within this instance's share as well.
+        """
         return now < max(self._busy.settled_at, self._outage.settled_at) and self._limit.on_storage_error == "bounded"
 
     def failed(self, now: float, error: StorageUnavailable | StorageRefused) -> None:
         """An exchange ended without an answer to go by."""
-        if not self._tripped:
+        if not self.away:
             _log.warning(
                 "counter storage: %s %s; limits are %s", type(error).__name__, error, self._limit.on_storage_error
             )
@@ -76,12 +82,7 @@ class WithoutStorage:
 
     def may_write(self, now: float) -> bool:
         """Whether a write has a chance: storage is not away, or this one is the probe."""
-        return not self._tripped or self.take_probe(now)
-
-    @property
-    def owes_after_outage(self) -> bool:
-        """Whether storage is back and waits for what was admitted alone."""
-        return self.owes and not self._tripped
+        return not self.away or self.take_probe(now)
 
     # ------------------------------------------------------------------ admitting alone
 
@@ -107,11 +108,11 @@ class WithoutStorage:
             case "closed":
                 return False
             case "bounded":
-                if not self.own.admits(now, amount, windowed=self._limit.window is not None):
+                if self.room(now) < amount:
                     return False
                 self.own.take_quota(amount)
                 return True
 
-    @property
-    def _tripped(self) -> bool:
-        return self._busy.tripped or self._outage.tripped
+    def room(self, now: float) -> float:
+        """What this instance may still have for its own."""
+        return self.own.room(now, windowed=self._limit.window is not None)

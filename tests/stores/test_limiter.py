@@ -90,6 +90,18 @@ async def test_limit_holds_over_instances(fleet: Fleet) -> None:
 
 
 @in_virtual_time
+async def test_limit_holds_although_clocks_differ_a_little(fleet: Fleet) -> None:
+    behind, right = fleet.instance(ahead=-0.09), fleet.instance()
+    await asyncio.sleep(1.05 - fleet.loop.now % 1)  # behind, it is still the second before
+    assert await admitted(behind, PER_MINUTE, 1000) == 1000
+    await behind.close()
+    await asyncio.sleep(59.96)
+    await refused(right, PER_MINUTE, 1000)
+    await asyncio.sleep(1.5)
+    assert await admitted(right, PER_MINUTE, 1000) == 1000
+
+
+@in_virtual_time
 async def test_refusal_says_when_it_would_fit(fleet: Fleet) -> None:
     limiter = fleet.instance()
     assert await admitted(limiter, PER_MINUTE, 100) == 100
@@ -338,6 +350,28 @@ async def test_outage_admits_what_the_instance_used_before(fleet: Fleet) -> None
     stored = (await fleet.admin.show("k"))[0].windows[60].used
     assert 0 < stored <= 400 + 20
     assert await admitted(other, PER_MINUTE, 1000 - stored) == 1000 - stored
+
+
+@in_virtual_time
+async def test_after_an_outage_nothing_is_admitted_before_it_is_stored(fleet: Fleet) -> None:
+    """Otherwise others would lease meanwhile what this instance is using up."""
+    limiter = fleet.instance(max_instances=2)
+    for _ in range(20):
+        await admitted(limiter, PER_MINUTE, 20)
+        await asyncio.sleep(1)
+    fleet.outage(True)
+    for _ in range(8):
+        assert await admitted(limiter, PER_MINUTE, 20) == 20, "half of what was left"
+        await asyncio.sleep(1)
+    fleet.outage(False)
+    for _ in range(4):
+        await limiter.admit("k", PER_MINUTE, 900)  # too much, but it lets storage be asked
+        await asyncio.sleep(1)
+    before = (await fleet.admin.show("k"))[0].windows[60].used
+    assert before == 28 * 20
+    assert await admitted(limiter, PER_MINUTE, 20) == 20
+    assert (await fleet.admin.show("k"))[0].windows[60].used >= before + 20
+    assert (await refused(limiter, PER_MINUTE, 300)).which == "storage", "within the limit, but not its share"
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("open", 10_000), ("closed", 0)])
