@@ -5,9 +5,12 @@ import math
 _MEMORY = 2.0
 """Seconds after which an amount weighs 1/e."""
 
+_AT_ONCE = 0.01
+"""Seconds within which requests count as simultaneous: forgetting is too small to be worth an exponential."""
+
 
 class Demand:
-    """``rate`` is the amount per second at the time of the last request; ``typical`` a running mean of one request."""
+    """``rate`` is the amount per second lately; ``typical`` a running mean of one request."""
 
     __slots__ = ("last", "rate", "typical")
 
@@ -19,7 +22,7 @@ class Demand:
     def note(self, now: float, amount: int) -> None:
         """Count a request, admitted or not."""
         elapsed = now - self.last
-        if elapsed > 0:
+        if elapsed > _AT_ONCE:
             self.rate *= math.exp(-elapsed / _MEMORY)
             self.last = now
         self.rate += amount / _MEMORY
