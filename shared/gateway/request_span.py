@@ -1,5 +1,6 @@
 """The span of a request: begun when it comes in, told with all that became known of it when its last byte is out."""
 
+import logging
 from functools import lru_cache
 
 from shared.backends.model_name import model_of
@@ -8,12 +9,14 @@ from shared.llm.prices import Cost
 from shared.policies.llm_exchange import LlmExchange
 from shared.policies.run import Shortcut
 from shared.telemetry import genai
-from shared.telemetry.spans import Span, Value
+from shared.telemetry.spans import RequestSpan, Span, Value
 from shared.telemetry.telemetry import Telemetry
 from shared.telemetry.trace_context import HEADERS, TRACEPARENT
 
+log = logging.getLogger("gateway")
+
 _USUAL_PORTS = {("http", 80), ("https", 443), ("http", 0), ("https", 0)}
-# What Application Insights keeps of a dimension's value; anything longer is a caller's own text.
+# Characters; names in use are far shorter, but callers and backends can say anything.
 _LONGEST = 1_024
 
 
@@ -44,11 +47,22 @@ def observe_model(ctx: Context) -> None:
 
 
 def end_span(ctx: Context, completion: Completion) -> None:
-    """Hand the span over, with those of the calls made for it. To be called once, after all completion callbacks."""
+    """Hand the span over, with those of the calls made for it. To be called once, after all completion callbacks.
+    Nothing is raised: what cannot be told is logged, and the answer is out."""
     span, telemetry = ctx.span, ctx.services.telemetry
     if span is None or span.sample_rate is None or telemetry is None:
         return
-    attributes = _http(ctx, completion, span.method)
+    span.told = True
+    try:
+        telemetry.end(span, _ended(ctx, span, completion))
+    except Exception:
+        log.exception("request %s: its span is lost", ctx.request_id)
+
+
+def _ended(ctx: Context, span: RequestSpan, completion: Completion) -> Span:
+    # Whoever left has seen no status, or not all that came with it; 499 is what nginx calls that.
+    status = 499 if completion.outcome == "client-gone" else completion.status
+    attributes = _http(ctx, span.method, status)
     if completion.outcome != "completed":
         attributes[genai.OUTCOME] = completion.outcome
     _place(ctx, attributes)
@@ -57,22 +71,18 @@ def end_span(ctx: Context, completion: Completion) -> None:
     cost = ctx.notes.get(Cost)
     if cost is not None:
         attributes[genai.COST], attributes[genai.CURRENCY] = round(cost.amount, 12), cost.currency
-    status = attributes[genai.STATUS]
-    assert isinstance(status, int)
     route = attributes.get(genai.ROUTE)
     name = f"{span.method} {route}" if route else span.method
     succeeded = status < 400 and completion.outcome == "completed"
-    span.told = True
-    telemetry.end(span, Span(name, span.span_id, ctx.timestamp.timestamp(), completion.elapsed, succeeded, attributes))
+    return Span(name, span.span_id, ctx.timestamp.timestamp(), completion.elapsed, succeeded, attributes)
 
 
-def _http(ctx: Context, completion: Completion, method: str) -> dict[str, Value]:
+def _http(ctx: Context, method: str, status: int) -> dict[str, Value]:
     """OpenTelemetry's attributes of an HTTP server's span. The query is left out: it may have a key in it."""
     url = ctx.request.original_url
     attributes: dict[str, Value] = {
         genai.METHOD: method,
-        # Whoever left has seen no status, or not all that came with it; 499 is what nginx calls that.
-        genai.STATUS: 499 if completion.outcome == "client-gone" else completion.status,
+        genai.STATUS: status,
         genai.SCHEME: url.scheme,
         genai.PATH: url.path,
         genai.REQUEST_ID: str(ctx.request_id),
