@@ -1,5 +1,6 @@
 """``compile_expression``: the text of ``@(...)`` or ``@{...}`` to something that can be evaluated again and again."""
 
+from collections.abc import Callable
 from typing import Any
 
 from shared.expressions.code import FIRST_SLOT, Eval, Frame
@@ -18,45 +19,65 @@ class Compiled:
     read first; nothing has happened then and the same call can be made again.
     """
 
-    __slots__ = (
-        "_blank",
-        "_evaluate",
-        "_mentions_bodies",
-        "limits",
-        "mentions_request_body",
-        "mentions_response_body",
-        "source",
-    )
+    __slots__ = ("_blank", "_evaluate", "_value", "limits", "mentions_request_body", "mentions_response_body", "source")
 
     def __init__(self, source: str, evaluate: Eval, size: int, mentions: set[str], limits: Limits) -> None:
         self.source = source
         self.limits = limits
         self.mentions_request_body = "IRequest" in mentions
         self.mentions_response_body = "IResponse" in mentions
-        self._mentions_bodies = self.mentions_request_body or self.mentions_response_body
         self._evaluate = evaluate
         self._blank = [None] * max(size - FIRST_SLOT, 0)
+        self._value = self.evaluator()
 
     def __call__(self, ctx: Any) -> Any:
-        run = Run(ctx)
-        if self.limits is not DEFAULT_LIMITS:
-            run.limits = self.limits
-        blank = self._blank
-        before = self._snapshot(ctx) if self._mentions_bodies else None
-        try:
-            value = self._evaluate([None, run, *blank] if blank else [None, run])
-        except BodyNotBuffered:
-            if before is not None:
-                before.restore()
-            raise
-        except ExpressionFailed:
-            run.settle()
-            raise
-        except Exception as error:
-            run.settle()
-            raise as_net_exception(error) from error
-        if run.consumed is not None or run.traces is not None:
-            run.settle()
+        return self._value(ctx)
+
+    def evaluator(
+        self,
+        convert: Callable[[Any], Any] | None = None,
+        explain: Callable[[ExpressionFailed], Exception] | None = None,
+        tell: Callable[[Any, Any], None] | None = None,
+    ) -> Callable[[Any], Any]:
+        """A function of the context, for who evaluates often. ``convert`` is applied to the value, ``explain`` makes
+        another exception of a failure (of ``convert`` too), ``tell`` gets context and value of a request that is
+        traced."""
+        evaluate, blank, limits, snapshot = self._evaluate, self._blank, self.limits, self._snapshot
+        mentions_bodies = self.mentions_request_body or self.mentions_response_body
+
+        def value(ctx: Any) -> Any:
+            run = Run(ctx)
+            if limits is not DEFAULT_LIMITS:
+                run.limits = limits
+            before = snapshot(ctx) if mentions_bodies else None
+            try:
+                made = evaluate([None, run, *blank] if blank else [None, run])
+            except BodyNotBuffered:
+                if before is not None:
+                    before.restore()
+                raise
+            except ExpressionFailed as failure:
+                run.settle()
+                if explain is None:
+                    raise
+                raise explain(failure) from failure
+            except Exception as error:
+                run.settle()
+                failed = as_net_exception(error)
+                raise (failed if explain is None else explain(failed)) from error
+            if run.consumed is not None or run.traces is not None:
+                run.settle()
+            if tell is not None and ctx.trace_entries is not None:
+                tell(ctx, made)
+            if convert is None:
+                return made
+            try:
+                return convert(made)
+            except ExpressionFailed as failure:
+                if explain is None:
+                    raise
+                raise explain(failure) from failure
+
         return value
 
     def _snapshot(self, ctx: Any) -> Snapshot | None:

@@ -32,18 +32,17 @@ class Expression(Generic[T]):
     is known.
     """
 
-    __slots__ = ("constant", "compiled", "_convert", "_failure")
+    __slots__ = ("constant", "compiled", "now")
+
+    now: Callable[[Context], T]
+    """The value without waiting: BodyNotBuffered when a body has to be read first, PolicyFailed when it throws."""
 
     def __init__(
         self, constant: Any = None, compiled: "Compiled | None" = None, convert: Callable[[Any], Any] | None = None
     ) -> None:
         self.constant = constant
         self.compiled = compiled
-        self._convert = convert
-        if compiled is not None:
-            from shared.expressions import ExpressionFailed
-
-            self._failure = ExpressionFailed
+        self.now = (lambda ctx: constant) if compiled is None else _evaluator(compiled, convert)
 
     async def __call__(self, ctx: Context) -> T:
         """The value for this request; reads a body when the expression needs one. PolicyFailed when it throws."""
@@ -52,25 +51,6 @@ class Expression(Generic[T]):
                 return self.now(ctx)
             except BodyNotBuffered as unread:
                 await unread.message.read()
-
-    def now(self, ctx: Context) -> T:
-        """The same without waiting: BodyNotBuffered when a body has to be read first."""
-        result: T
-        compiled = self.compiled
-        if compiled is None:
-            result = self.constant
-            return result
-        try:
-            value = compiled(ctx)
-            if ctx.trace_entries is not None:
-                ctx.trace({"expression": compiled.source, "value": value}, "expression")
-            result = value if self._convert is None else self._convert(value)
-            return result
-        except self._failure as failure:
-            raise PolicyFailed(
-                reason="ExpressionValueEvaluationFailure",
-                detail=f"Expression evaluation failed. {failure} in {compiled.source[:200]}",
-            ) from failure
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -84,6 +64,21 @@ class Expression(Generic[T]):
             return cls(constant=inner(value))
 
         return core_schema.no_info_wrap_validator_function(validate, handler.generate_schema(target))
+
+
+def _evaluator(compiled: "Compiled", convert: Callable[[Any], Any] | None) -> Callable[[Context], Any]:
+    source = compiled.source
+
+    def explain(failure: Exception) -> PolicyFailed:
+        return PolicyFailed(
+            reason="ExpressionValueEvaluationFailure",
+            detail=f"Expression evaluation failed. {failure} in {source[:200]}",
+        )
+
+    def tell(ctx: Context, value: object) -> None:
+        ctx.trace({"expression": source, "value": value}, "expression")
+
+    return compiled.evaluator(convert, explain, tell)
 
 
 def conversion(target: Any) -> Callable[[Any], Any] | None:
