@@ -47,6 +47,8 @@ class Counter:
     def __init__(self, key: str, limit: Limit, instance: "Instance[Counter]") -> None:
         self.key = key
         self.limit = limit
+        self.recent = False
+        """For whoever keeps counters: whether it was asked for lately."""
         self._instance = instance
         self._clock = instance.clock
         window = limit.window
@@ -80,7 +82,8 @@ class Counter:
     def try_admit(self, amount: int) -> Admission | Refusal | None:
         """Decide from memory, in microseconds; None when storage has to be asked (``admit_after_miss``)."""
         now = self._clock()
-        amount = max(amount, 1)
+        if amount < 1:
+            amount = 1
         self._demand.note(now, amount)
         return self._decide(now, amount)
 
@@ -121,20 +124,16 @@ class Counter:
         if lease.balance > amount:
             lease.balance -= amount
             book.balance -= amount
-            self._move(lease, bucket, amount)
+            if self._windowed and lease.bucket != bucket:
+                self._shards[lease.shard].move(lease.bucket, bucket, amount)
         else:
             for each, taken in book.take(amount):
-                self._move(each, bucket, taken)
+                if self._windowed:
+                    self._shards[each.shard].move(each.bucket, bucket, taken)
         self._own.note(bucket, amount)
         if book.balance < self._low_water and self._task is None:
             self._refilling(amount)
         return Admission(self, amount, bucket, lease.shard, lease.age, self._periods)
-
-    def _move(self, lease: Lease, bucket: int, amount: int) -> None:
-        if self._windowed and lease.bucket != bucket:
-            shard = self._shards[lease.shard]
-            shard.charge(lease.bucket, -amount)
-            shard.charge(bucket, amount)
 
     # ------------------------------------------------------------------ settling
 
@@ -165,10 +164,10 @@ class Counter:
         settled = 0
         for lease, taken in self._leases.take(amount):
             settled += taken
-            if self._windowed:
-                self._shards[lease.shard].charge(lease.bucket, -taken)
             if counts:
-                self._shards[lease.shard].charge(bucket, taken)
+                self._shards[lease.shard].move(lease.bucket, bucket, taken)
+            elif self._windowed:
+                self._shards[lease.shard].charge(lease.bucket, -taken)
         return settled
 
     # ------------------------------------------------------------------ the passing of time

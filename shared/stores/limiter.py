@@ -3,7 +3,6 @@
 import asyncio
 import random
 import secrets
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from shared.stores.breaker import Breaker
@@ -58,7 +57,7 @@ class Limiter:
             outage=Breaker(random_source),
         )
         self._max_counters = max_counters
-        self._counters: OrderedDict[tuple[str, Limit], Counter] = OrderedDict()
+        self._counters: dict[tuple[str, Limit], Counter] = {}
         self._leaving: dict[tuple[str, Limit], Counter] = {}
         self._flusher: asyncio.Task[None] | None = None
 
@@ -86,19 +85,32 @@ class Limiter:
 
     def counter(self, key: str, limit: Limit) -> Counter:
         """Return the counter, made on first use; holding on to it saves the lookup."""
-        name = (key, limit)
-        counters = self._counters
-        counter = counters.get(name)
-        if counter is not None:
-            counters.move_to_end(name)
-            return counter
-        left = self._leaving.pop(name) if name in self._leaving else None
-        counter = counters[name] = left or Counter(key, limit, self._instance)
-        if len(counters) > self._max_counters:
-            oldest, idle = counters.popitem(last=False)
-            self._leaving[oldest] = idle
-            self._instance.dirty.add(idle)
+        counter = self._counters.get((key, limit))
+        if counter is None:
+            counter = self._make(key, limit)
+        counter.recent = True
         return counter
+
+    def _make(self, key: str, limit: Limit) -> Counter:
+        name = (key, limit)
+        counter = self._leaving.pop(name, None) or Counter(key, limit, self._instance)
+        if len(self._counters) >= self._max_counters:
+            self._push_one_out()
+        self._counters[name] = counter
+        return counter
+
+    def _push_one_out(self) -> None:
+        """Second chance: the oldest that was not asked for since it was the oldest last."""
+        counters = self._counters
+        while True:
+            oldest = next(iter(counters))
+            counter = counters.pop(oldest)
+            if not counter.recent:
+                break
+            counter.recent = False
+            counters[oldest] = counter
+        self._leaving[oldest] = counter
+        self._instance.dirty.add(counter)
 
     async def close(self) -> None:
         """Give everything back. Call it when the process is asked to end; nothing breaks when it is not."""

@@ -85,6 +85,12 @@ class Shard:
         pending = self.pending
         pending[bucket] = pending.get(bucket, 0) + amount
 
+    def move(self, bucket: int, to: int, amount: int) -> None:
+        """Owe in another bucket what is charged in ``bucket``."""
+        pending = self.pending
+        pending[bucket] = pending.get(bucket, 0) - amount
+        pending[to] = pending.get(to, 0) + amount
+
     def owe(self, amount: int, periods: tuple[int, ...], now_in: tuple[int, ...]) -> None:
         """Owe ``amount`` to every quota that is still in the period (given by its start) the amount belongs to."""
         for i, start in enumerate(periods):

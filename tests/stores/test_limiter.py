@@ -416,6 +416,19 @@ async def test_counter_pushed_out_of_memory_gives_back(fleet: Fleet) -> None:
 
 
 @in_virtual_time
+async def test_busy_counter_stays_in_memory(fleet: Fleet) -> None:
+    limiter = fleet.instance(max_counters=3)
+    busy = limiter.counter("k", PER_MINUTE)
+    idle = limiter.counter("idle", PER_MINUTE)
+    for number in range(10):
+        await limiter.admit(f"other {number}", PER_MINUTE, 10)
+        await limiter.flush()
+        await limiter.admit("k", PER_MINUTE, 1)
+    assert limiter.counter("k", PER_MINUTE) is busy
+    assert limiter.counter("idle", PER_MINUTE) is not idle
+
+
+@in_virtual_time
 async def test_busy_counter_stays_small(fleet: Fleet) -> None:
     limiter = fleet.instance()
     for _ in range(400):
