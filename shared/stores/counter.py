@@ -48,7 +48,7 @@ class Counter:
         self.key = key
         self.limit = limit
         self.recent = False
-        """For whoever keeps counters: whether it was asked for lately."""
+        """For whoever keeps counters: whether it was asked for again lately."""
         self._instance = instance
         self._clock = instance.clock
         window = limit.window

@@ -87,7 +87,7 @@ class Limiter:
         """Return the counter, made on first use; holding on to it saves the lookup."""
         counter = self._counters.get((key, limit))
         if counter is None:
-            counter = self._make(key, limit)
+            return self._make(key, limit)
         counter.recent = True
         return counter
 
