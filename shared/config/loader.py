@@ -15,6 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from shared.config.certificates import ClientCertificate
 from shared.config.models import ALL_APIS, Gateway, NamedValue
 from shared.config.named_values import NamedValues, SecretFetcher, resolve
+from shared.config.responses import DocumentResponses
 from shared.errors import Problem
 
 Location = tuple[str | int, ...]
@@ -24,8 +25,9 @@ Location = tuple[str | int, ...]
 class Loaded:
     """A read configuration file: the models (None when they do not validate), named values, and what is wrong.
 
-    With `placeholders` values that are known only where the gateway runs read as their names. `certificates`
-    and `schemas` (by id: a JSON Schema as plain data, or an XML schema's bytes) are read when it is compiled.
+    With `placeholders` values that are known only where the gateway runs read as their names. `certificates`,
+    `schemas` (by id: a JSON Schema as plain data, or an XML schema's bytes) and `responses` (by API id: what its
+    OpenAPI document says) are read when it is compiled.
     """
 
     file: Path
@@ -36,6 +38,7 @@ class Loaded:
     placeholders: bool = False
     certificates: dict[str, ClientCertificate] = field(default_factory=dict)
     schemas: dict[str, Any] = field(default_factory=dict)
+    responses: dict[str, DocumentResponses] = field(default_factory=dict)
 
     def problem(self, location: Location, message: str, severity: str = "error") -> None:
         """Note a problem at a place in the file."""

@@ -23,11 +23,17 @@ def operations_of(document: Mapping[str, Any]) -> list[dict[str, str]]:
     """
     if not isinstance(document, Mapping) or not ("openapi" in document or "swagger" in document):
         raise ValueError("not an OpenAPI document: neither openapi nor swagger is given")
-    taken: set[str] = set()
-    found = [_operation(document, path, method, item, taken) for path, method, item in methods_of(document)]
+    found = [fields for fields, _ in identified(document)]
     if not found:
         raise ValueError("the document has no operations")
     return found
+
+
+def identified(document: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], Mapping[str, Any]]]:
+    """The fields of every operation, as `operations_of` gives them, with its operation object."""
+    taken: set[str] = set()
+    for path, method, item in methods_of(document):
+        yield _operation(document, path, method, item, taken), item
 
 
 def methods_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -80,18 +86,24 @@ def _operation(
 
 
 def _resolved(document: Mapping[str, Any], entry: Any) -> Mapping[str, Any]:
-    """A path or parameter with its `$ref` inside the document followed; {} for one outside: APIM reads none."""
+    """A path or parameter with its `$ref` followed; {} for one that leads nowhere."""
+    return followed(document, entry) or {}
+
+
+def followed(document: Mapping[str, Any], entry: Any) -> Mapping[str, Any] | None:
+    """An object with its `$ref` inside the document followed; None for what is no object, and for a reference that
+    leads nowhere or outside: API Management reads no other document."""
     seen: set[str] = set()
     while isinstance(entry, Mapping) and isinstance(entry.get("$ref"), str):
         target: Any = document
         reference: str = entry["$ref"]
         if not reference.startswith("#/") or reference in seen:
-            return {}
+            return None
         seen.add(reference)
         for part in reference[2:].split("/"):
             target = target.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
         entry = target
-    return entry if isinstance(entry, Mapping) else {}
+    return entry if isinstance(entry, Mapping) else None
 
 
 def identifier(text: str) -> str:

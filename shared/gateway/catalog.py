@@ -14,6 +14,7 @@ from shared.config.loader import Loaded, products_of
 from shared.config.models import Api, Gateway, Operation, Product
 from shared.config.named_values import NamedValues
 from shared.config.openapi import operations_of
+from shared.config.responses import DocumentResponses
 from shared.errors import ConfigError
 from shared.gateway.authorize import Access
 from shared.gateway.llm_logging import LlmLogging
@@ -123,7 +124,9 @@ def _from_openapi(loaded: Loaded, folder: Path, api: Api) -> list[Operation]:
     assert api.openapi is not None
     try:
         document = read_document(folder / api.openapi)
-        return [Operation.model_validate(fields) for fields in operations_of(document)]
+        operations = [Operation.model_validate(fields) for fields in operations_of(document)]
+        loaded.responses[api.id] = DocumentResponses(document)
+        return operations
     except OSError as error:
         loaded.problem(("apis", api.id, "openapi"), f"{api.openapi} cannot be read: {error.strerror}")
     except ValueError as error:  # pydantic's ValidationError is one

@@ -1,7 +1,7 @@
 """Compiles the elements of a policy document into policies, and collects everything that is wrong with them."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -20,6 +20,7 @@ from shared.policies.sections import Sections
 
 if TYPE_CHECKING:
     from shared.config.certificates import ClientCertificate
+    from shared.config.responses import DocumentResponses, Responses
     from shared.expressions import Compiled
     from shared.llm.prices import PriceTable
 
@@ -33,8 +34,9 @@ class Compiler:
 
     What a policy's `content` may ask for: `statements` (nested policies), `value` (text that may be an expression),
     `model` (a child element as a Markup), `part` (a child element that is a policy), `known` (an attribute that can be
-    checked at load), `problem`, the configuration in `gateway`, the `certificates` and `schemas` it declares, and
-    `prices`.
+    checked at load), `problem`, the configuration in `gateway`, the `certificates` and `schemas` it declares, `prices`,
+    and the `responses` of `operations`: those (API and id) the document is compiled for, one, or when it is checked all
+    it may run for.
     """
 
     def __init__(
@@ -47,11 +49,14 @@ class Compiler:
         *,
         certificates: "Mapping[str, ClientCertificate] | None" = None,
         schemas: Mapping[str, Any] | None = None,
+        responses: "Mapping[str, DocumentResponses] | None" = None,
     ) -> None:
         """`refused` maps elements that exist in APIM but not here to the reason; `fragments` ids to (file, text)."""
         self.gateway = gateway
         self.certificates = certificates or {}
         self.schemas = schemas or {}
+        self.operations: Sequence[tuple[str, str]] = ()
+        self._responses = responses or {}
         self.named_values = named_values
         self.problems: list[Problem] = []
         self._policies = policies
@@ -74,6 +79,13 @@ class Compiler:
         from shared.llm.prices import PriceTable
 
         return PriceTable(self.gateway.prices, PRICE_LIST)
+
+    def responses(self) -> "Iterator[tuple[str, Responses]]":
+        """What OpenAPI documents say of the operations that are compiled for, each with the place it is said at."""
+        for api, operation in self.operations:
+            found = self._responses[api].of(operation) if api in self._responses else None
+            if found is not None:
+                yield f"{self.gateway.apis[api].openapi}, operation {operation}", found
 
     # documents
 

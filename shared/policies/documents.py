@@ -23,8 +23,10 @@ DEFAULT = Sections(
 class PolicyDocuments:
     """Documents by scope. `sections` gives what runs for an operation, compiled when it is first asked for."""
 
-    def __init__(self, compiler: Compiler) -> None:
+    def __init__(self, compiler: Compiler, operations: Mapping[str, Sequence[Operation]]) -> None:
+        """`operations` are all there are, by API id."""
         self._compiler = compiler
+        self._operations = {id: [operation.id for operation in several] for id, several in operations.items()}
         self._roots: dict[tuple[Scope, str], tuple[str, Element]] = {}
         self._ready: dict[tuple[str, str, str], Sections] = {}
 
@@ -36,6 +38,7 @@ class PolicyDocuments:
         """The policies of an operation called under a product (empty: none), with every outer scope in place."""
         key = (api, operation, product)
         if key not in self._ready:
+            self._compiler.operations = ((api, operation),)
             sections = self._scoped("global", "", DEFAULT)
             if product:
                 sections = self._scoped("product", product, sections)
@@ -49,8 +52,20 @@ class PolicyDocuments:
 
     def check(self) -> None:
         """Compile every document once on its own, so that all problems are known."""
-        for (scope, _), (file, root) in self._roots.items():
+        for (scope, id), (file, root) in self._roots.items():
+            self._compiler.operations = self._in_scope(scope, id)
             self._compiler.compile(root, file, scope, Sections())
+
+    def _in_scope(self, scope: Scope, id: str) -> tuple[tuple[str, str], ...]:
+        """API and id of the operations a document may run for; all of them for one that many APIs have."""
+        match scope:
+            case "operation":
+                api, _, operation = id.partition("/")
+                return ((api, operation),)
+            case "api":
+                return tuple((id, operation) for operation in self._operations.get(id, ()))
+            case _:
+                return tuple((api, operation) for api, several in self._operations.items() for operation in several)
 
 
 def compile_documents(loaded: Loaded, operations: Mapping[str, Sequence[Operation]]) -> PolicyDocuments:
@@ -76,8 +91,9 @@ def compile_documents(loaded: Loaded, operations: Mapping[str, Sequence[Operatio
         fragments,
         certificates=loaded.certificates,
         schemas=loaded.schemas,
+        responses=loaded.responses,
     )
-    documents = PolicyDocuments(compiler)
+    documents = PolicyDocuments(compiler, operations)
     declared: list[tuple[Scope, str, str | None, tuple[str | int, ...]]] = [("global", "", gateway.policy, ("policy",))]
     declared += [("product", id, p.policy, ("products", id, "policy")) for id, p in gateway.products.items()]
     for id, api in gateway.apis.items():
@@ -92,4 +108,6 @@ def compile_documents(loaded: Loaded, operations: Mapping[str, Sequence[Operatio
                 documents.add(scope, id, file, root)
     documents.check()
     loaded.problems.extend(compiler.problems)
+    for responses in loaded.responses.values():
+        responses.forget()
     return documents

@@ -1,7 +1,92 @@
-"""mock-response: an answer without a backend."""
+"""mock-response: an answer without a backend, with the body the OpenAPI document has for the operation."""
 
-from tests.policies.running import document, policies, problems
+import json
+from typing import Any
+
+import pytest
+
+from tests.policies.running import Running, document, policies, problems
 from tests.support.backend import Backend
+
+FILMS = """
+openapi: 3.0.3
+info: {title: Films, version: "1"}
+paths:
+  /films:
+    get:
+      operationId: films
+      responses:
+        "200":
+          description: All of them
+          content:
+            application/xml: {example: <films/>}
+            application/json:
+              examples:
+                two: {value: [{title: A New Hope, released: 1977-05-25}]}
+                none: {$ref: "#/components/examples/none"}
+            application/vnd.films+json; charset=utf-8: {example: '{"films": []}'}
+            text/csv: {schema: {type: string}}
+            application/x-tape: {schema: {$ref: "#/components/schemas/film"}}
+        "404": {$ref: "#/components/responses/problem"}
+        5XX: {$ref: "#/components/responses/problem"}
+    post:
+      operationId: new-film
+      responses:
+        default: {description: "", content: {application/json: {schema: {$ref: "#/components/schemas/film"}}}}
+        2XX: {description: "", content: {application/json: {example: made}}}
+  /silent:
+    get: {operationId: silent, responses: {"200": {description: Nothing}}}
+components:
+  examples:
+    none: {value: []}
+  responses:
+    problem: {description: "", content: {"*/*": {schema: {$ref: "#/components/schemas/problem"}}}}
+  schemas:
+    problem: {properties: {code: {enum: [gone, moved]}, detail: {type: string, example: No such film}}}
+    named: {type: object, properties: {title: {type: string}, id: {type: string, format: uuid}}}
+    film:
+      allOf: [{$ref: "#/components/schemas/named"}, {properties: {year: {type: integer, minimum: 1888}}}]
+      properties:
+        released: {type: string, format: date}
+        rating: {type: [number, "null"], default: 7.5}
+        seen: {type: boolean}
+        secret: {type: string, writeOnly: true}
+        sequels: {type: array, items: {$ref: "#/components/schemas/film"}}
+        cast: {type: array, items: {oneOf: [{$ref: "#/components/schemas/named"}, {type: string}]}}
+        votes: {additionalProperties: {type: integer}}
+"""
+SAMPLE = {
+    "title": "string",
+    "id": "00000000-0000-0000-0000-000000000000",
+    "year": 1888,
+    "released": "2024-01-01",
+    "rating": 7.5,
+    "seen": True,
+    "sequels": [],
+    "cast": [{"title": "string", "id": "00000000-0000-0000-0000-000000000000"}],
+    "votes": {"property": 0},
+}
+PETS = """
+swagger: "2.0"
+produces: [application/json]
+paths:
+  /pets:
+    get:
+      operationId: pets
+      responses:
+        200: {description: "", schema: {type: array, items: {type: string}}, examples: {text/plain: Rex}}
+        404: {description: "", schema: {type: string}, examples: {application/json: {lost: true}}}
+"""
+
+
+def described(openapi: str = FILMS) -> dict[str, Any]:
+    """An API with an OpenAPI document, and the test's policies for all of its operations."""
+    return {"api": {"openapi": "api.yaml", "policy": "operation.xml"}, "files": {"api.yaml": openapi}}
+
+
+def mocked(gateway: Running, method: str, path: str) -> tuple[int, str, bytes]:
+    answer = gateway.call(method, path)
+    return answer.status_code, answer.headers.get("content-type", ""), answer.content
 
 
 def test_the_caller_gets_status_and_content_type_and_no_content(backend: Backend) -> None:
@@ -10,6 +95,129 @@ def test_the_caller_gets_status_and_content_type_and_no_content(backend: Backend
         answer = gateway.call()
     assert (answer.status_code, answer.headers["content-type"], answer.content) == (201, "application/json", b"")
     assert backend.requests == []
+
+
+@pytest.mark.parametrize(
+    ("attributes", "path", "expected"),
+    [
+        # The first content type there is content for, when none is asked for.
+        ("", "/films", (200, "application/xml", b"<films/>")),
+        ("", "/silent", (200, "", b"")),
+        (
+            'content-type="application/json"',
+            "/films",
+            (200, "application/json", b'[{"title":"A New Hope","released":"1977-05-25"}]'),
+        ),
+        ('content-type="application/json" index="1"', "/films", (200, "application/json", b"[]")),
+        # Parameters and case of a content type do not matter; the caller gets it as the policy has it.
+        (
+            'content-type="Application/vnd.films+JSON"',
+            "/films",
+            (200, "Application/vnd.films+JSON", b'{"films": []}'),
+        ),
+        ('content-type="text/csv"', "/films", (200, "text/csv", b"string")),
+        # Neither an example nor a schema a body can be made of, and no such content type at all.
+        ('content-type="application/x-tape"', "/films", (200, "application/x-tape", b"")),
+        ('content-type="image/png"', "/films", (200, "image/png", b"")),
+        ('status-code="404"', "/films", (404, "application/json", b'{"code":"gone","detail":"No such film"}')),
+        (
+            'status-code="503" content-type="application/problem+json"',
+            "/films",
+            (503, "application/problem+json", b'{"code":"gone","detail":"No such film"}'),
+        ),
+        ('status-code="418"', "/films", (418, "", b"")),
+    ],
+)
+def test_the_body_is_the_operations_example(attributes: str, path: str, expected: tuple[int, str, bytes]) -> None:
+    with policies(document(f"<mock-response {attributes} />"), **described()) as gateway:
+        assert mocked(gateway, "GET", path) == expected
+
+
+def test_without_an_example_a_sample_is_made_from_the_schema() -> None:
+    with policies(document('<mock-response status-code="400" />'), **described()) as gateway:
+        status, content_type, body = mocked(gateway, "POST", "/films")
+    assert (status, content_type, json.loads(body)) == (400, "application/json", SAMPLE)
+
+
+def test_each_operation_answers_with_its_own_from_a_fragment_in_the_global_document() -> None:
+    item = "{get: {operationId: item, responses: {200: {content: {application/json: {example: {id: 7}}}}}}}"
+    files = {
+        "api.yaml": FILMS.replace("paths:", f"paths:\n  /items/{{id}}: {item}"),
+        "global.xml": document("<include-fragment fragment-id='mock' />"),
+        "mock.xml": "<fragment><mock-response /></fragment>",
+    }
+    config = "policy: global.xml\nfragments: {mock: mock.xml}\n"
+    with policies(document("<base />"), config=config, api={"openapi": "api.yaml"}, files=files) as gateway:
+        assert mocked(gateway, "POST", "/films") == (200, "application/json", b'"made"')
+        assert mocked(gateway, "GET", "/films") == (200, "application/xml", b"<films/>")
+        # An operation of gateway.yaml, which has its place in the OpenAPI document too.
+        assert mocked(gateway, "GET", "/items/7") == (200, "application/json", b'{"id":7}')
+
+
+def test_openapi_2_has_examples_by_type_and_one_schema() -> None:
+    with policies(document("<mock-response />"), **described(PETS)) as gateway:
+        assert mocked(gateway, "GET", "/pets") == (200, "application/json", b'["string"]')
+    with policies(document('<mock-response content-type="text/plain" />'), **described(PETS)) as gateway:
+        assert mocked(gateway, "GET", "/pets") == (200, "text/plain", b"Rex")
+    with policies(document('<mock-response status-code="404" />'), **described(PETS)) as gateway:
+        assert mocked(gateway, "GET", "/pets") == (404, "application/json", b'{"lost":true}')
+
+
+def test_an_answer_that_can_have_no_content_has_none() -> None:
+    with policies(document('<mock-response status-code="204" />'), **described()) as gateway:
+        assert mocked(gateway, "POST", "/films") == (204, "application/json", b"")
+        assert mocked(gateway, "GET", "/silent") == (204, "", b"")
+
+
+def test_a_schema_without_an_end_gives_a_sample_with_one() -> None:
+    wide = {str(number): {"$ref": f"#/s/{number}"} for number in range(20)}
+    schemas = {str(number): {"type": "object", "properties": wide} for number in range(20)}
+    content = {"application/json": {"schema": {"$ref": "#/s/0"}}}
+    get = {"operationId": "deep", "responses": {"200": {"description": "", "content": content}}}
+    openapi = json.dumps({"openapi": "3.0.3", "s": schemas, "paths": {"/deep": {"get": get}}})
+    with policies(document("<mock-response />"), **described(openapi)) as gateway:
+        body = mocked(gateway, "GET", "/deep")[2]
+    assert 1_000 < len(body) < 20_000
+    assert json.loads(body)["1"]["2"]["3"] != {}
+
+
+def test_what_cannot_be_read_is_told_with_its_place() -> None:
+    broken = """
+openapi: 3.0.3
+paths:
+  /a:
+    get:
+      operationId: a
+      responses:
+        200:
+          content:
+            text/one: {schema: {$ref: "other.yaml#/x"}}
+            text/two: {examples: {far: {externalValue: "https://a/b"}, lost: {$ref: "#/x"}}}
+            text/big: {example: &a [*a]}
+            text/fine: {example: fine}
+        404: {$ref: "#/components/responses/missing"}
+"""
+    found = []
+    for attributes in (
+        'content-type="text/one"',
+        'content-type="text/two"',
+        'content-type="text/big"',
+        'content-type="text/fine" index="2"',
+        'status-code="404"',
+        'content-type="text/fine"',
+        'status-code="500"',
+    ):
+        text = document(f"\n<mock-response {attributes} />")
+        found += problems(text, warnings=True, **described(broken))
+    place = "operation.xml:2 inbound/mock-response: warning: api.yaml, operation a: "
+    assert found == [
+        f"{place}$ref other.yaml#/x leads nowhere",
+        f"{place}example far is in another document",
+        f"{place}example lost refers to #/x, which leads nowhere",
+        f"{place}an example of text/big cannot be written: it has more than 100000 values",
+        f"{place}there is no example 2, the first of 1 is sent",
+        f"{place}response 404 refers to #/components/responses/missing, which leads nowhere",
+    ]
 
 
 def test_it_takes_the_place_of_an_error() -> None:
