@@ -365,8 +365,7 @@ class Counter:
     def _grant(self, shard: Shard, draft: CounterState, now: float, needed: int) -> Grant:
         """Charge a lease to the draft: what is needed, what waits for it, and what is likely to be asked for next."""
         left = None if shard.limit is None else shard.limit - draft.ring.total()
-        rests = [limit - use.used for limit, use in zip(shard.quota_limits, draft.quotas, strict=True)]
-        room = min(rests if left is None else [left, *rests])
+        room = min(limit - used for limit, used in shard.uses(draft))
         balance = self._leases.balance
         wanted, hold = self._size.wanted(
             self._demand, balance, left=left, limit=shard.limit, room=room, writers=len(draft.writers)
@@ -394,7 +393,7 @@ class Counter:
             self._own.take_quota(write.grant.amount)
             self._low_water = 0.0
         else:
-            self._set_low_water(shard, write.state, amount)
+            self._low_water = self._size.low_water(self._demand, amount, shard.uses(write.state))
 
     def _receive(self, shard: Shard, write: Write) -> None:
         """Take a written lease into the book, less what was used beyond its estimate while it was on its way; owe it
@@ -414,15 +413,6 @@ class Counter:
             self._leases.add(lease(grant.amount - back))
         self._schedule_turn()
         self._instance.dirty.add(self)
-
-    def _set_low_water(self, shard: Shard, state: CounterState, amount: int) -> None:
-        """Refill ahead of need, but only while more than a tenth is left: near the limit it would only cost."""
-        uses = [(limit, use.used) for limit, use in zip(shard.quota_limits, state.quotas, strict=True)]
-        if shard.limit is not None:
-            uses.append((shard.limit, state.ring.total()))
-        plenty = all(limit - used > 0.1 * limit for limit, used in uses)
-        stock = self._demand.rate * self._size.hold
-        self._low_water = 0.3 * stock if plenty and stock > 4 * amount else 0.0
 
     # ------------------------------------------------------------------ writing back
 

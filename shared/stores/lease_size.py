@@ -1,5 +1,7 @@
 """How much to lease and for how long, and whether the last state seen is worth a try: learned from what happens."""
 
+from collections.abc import Sequence
+
 from shared.stores.counter_ring import Buckets
 from shared.stores.demand import Demand
 
@@ -39,6 +41,15 @@ class LeaseSize:
         # Whoever takes much of what little is left makes the others wait: less each, the more there are.
         share = min(0.5, 6 / max(1, writers))
         return min(wanted, share * room), hold
+
+    def low_water(self, demand: Demand, amount: int, uses: Sequence[tuple[int, int]]) -> float:
+        """Return the balance below which to refill ahead of need; ``uses`` are limits and what is used of them.
+
+        Only while more than a tenth is left, and when a lease is for several requests of ``amount``: it would only cost.
+        """
+        plenty = all(limit - used > 0.1 * limit for limit, used in uses)
+        stock = demand.rate * self.hold
+        return 0.3 * stock if plenty and stock > 4 * amount else 0.0
 
     @property
     def trusts_cache(self) -> bool:

@@ -116,6 +116,11 @@ class Shard:
                 draft.ring.add(bucket, amount)
         return draft
 
+    def uses(self, state: CounterState) -> list[tuple[int, int]]:
+        """Limit and use, by ``state``, of each quota and of the window if there is one."""
+        uses = [(limit, use.used) for limit, use in zip(self.quota_limits, state.quotas, strict=True)]
+        return uses if self.limit is None else [(self.limit, state.ring.total()), *uses]
+
     @property
     def uncertain(self) -> bool:
         """Whether a write is out of which nobody knows if it was applied."""
