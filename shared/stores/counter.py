@@ -15,6 +15,7 @@ from shared.stores.limits import Admission, Limit, Refusal, Remaining
 from shared.stores.periods import NEVER
 from shared.stores.protocols import Conflict, StorageBusy, StorageRefused, StorageUnavailable
 from shared.stores.refusals import RefusalMemory, refusal
+from shared.stores.seen import left
 from shared.stores.shard import Grant, Shard, Write
 from shared.stores.without_storage import WithoutStorage
 
@@ -364,11 +365,11 @@ class Counter:
 
     def _grant(self, shard: Shard, draft: CounterState, now: float, needed: int) -> Grant:
         """Charge a lease to the draft: what is needed, what waits for it, and what is likely to be asked for next."""
-        left = None if shard.limit is None else shard.limit - draft.ring.total()
+        in_window = None if shard.limit is None else shard.limit - draft.ring.total()
         room = min(limit - used for limit, used in shard.uses(draft))
         balance = self._leases.balance
         wanted, hold = self._size.wanted(
-            self._demand, balance, left=left, limit=shard.limit, room=room, writers=len(draft.writers)
+            self._demand, balance, left=in_window, limit=shard.limit, room=room, writers=len(draft.writers)
         )
         queued = max(needed, min(self._waiting - balance, room))
         amount = max(queued, int(wanted))
@@ -479,25 +480,15 @@ class Counter:
     def remaining(self) -> Remaining:
         """What is left, as this instance knows: the last state seen, what it has not yet written, its own leases."""
         now = self._clock()
-        left = self._left(now)
+        seen = self._left(now)
         oldest = self._buckets.oldest(now)
         balance = self._leases.balance
         unwritten = [amount for shard in self._shards for bucket, amount in shard.pending.items() if bucket >= oldest]
-        owed = [sum(shard.owed[i] for shard in self._shards) for i in range(len(left.quotas))]
-        window = None if left.window is None else max(0, left.window + balance - sum(unwritten))
+        owed = [sum(shard.owed[i] for shard in self._shards) for i in range(len(seen.quotas))]
+        window = None if seen.window is None else max(0, seen.window + balance - sum(unwritten))
         return Remaining(
-            window, tuple(max(0, rest + balance - debt) for rest, debt in zip(left.quotas, owed, strict=True))
+            window, tuple(max(0, rest + balance - debt) for rest, debt in zip(seen.quotas, owed, strict=True))
         )
 
     def _left(self, now: float) -> Remaining:
-        shards, state = len(self._shards), self._shards[self._home].state
-        window = self.limit.window
-        if state is None:
-            return Remaining(window.limit if window else None, tuple(quota.limit for quota in self.limit.quotas))
-        oldest = self._buckets.oldest(now)
-        left = None if window is None else window.limit - shards * state.ring.total_since(oldest)
-        quotas = tuple(
-            quota.limit - (use.used * shards if use.start >= start else 0)
-            for quota, use, start in zip(self.limit.quotas, state.quotas, self._periods, strict=True)
-        )
-        return Remaining(left, quotas)
+        return left(self.limit, self._shards[self._home].state, self._periods, self._buckets.oldest(now))

@@ -45,7 +45,7 @@ class LeaseSize:
     def low_water(self, demand: Demand, amount: int, uses: Sequence[tuple[int, int]]) -> float:
         """Return the balance below which to refill ahead of need; ``uses`` are limits and what is used of them.
 
-        Only while more than a tenth is left, and when a lease is for several requests of ``amount``: it would only cost.
+        Only while more than a tenth is left and a lease is for several requests of ``amount``; else it would only cost.
         """
         plenty = all(limit - used > 0.1 * limit for limit, used in uses)
         stock = demand.rate * self.hold
