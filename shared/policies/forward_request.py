@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from shared.backends.not_asked import NotAsked
 from shared.context import Context
-from shared.errors import BackendError
+from shared.errors import BackendError, GatewayError
 from shared.message import GatewayResponse
 from shared.policies.expression import Expression
 from shared.policies.policy import Policy, Section
@@ -38,6 +38,7 @@ class ForwardRequest(Policy):
 
     element: ClassVar[str] = "forward-request"
     sections: ClassVar[frozenset[Section]] = frozenset({"backend"})
+    locates: ClassVar[bool] = True
 
     timeout: Expression[Wait] | None = None
     timeout_ms: Expression[Wait] | None = None
@@ -54,29 +55,32 @@ class ForwardRequest(Policy):
             raise ValueError("timeout and timeout-ms exclude each other")
         return self
 
-    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+    async def __call__(self, ctx: Context) -> None:
         """Forward once."""
-        if ctx.request.body is None and await self.buffer_request_body(ctx):
-            await ctx.request.read()
-        if ctx.response is not None:
-            await ctx.response.aclose()
-            ctx.response = None
-        assert ctx.backends is not None
-        response = ctx.response = await (
-            ctx.backends.forward(ctx)
-            if self._plain
-            else ctx.backends.forward(
-                ctx,
-                header_timeout=await self._wait(ctx),
-                continue_timeout=await self.continue_timeout(ctx) if self.continue_timeout is not None else None,
-                follow_redirects=await self.follow_redirects(ctx),
+        try:
+            if ctx.request.body is None and await self.buffer_request_body(ctx):
+                await ctx.request.read()
+            if ctx.response is not None:
+                await ctx.response.aclose()
+                ctx.response = None
+            assert ctx.backends is not None
+            response = ctx.response = await (
+                ctx.backends.forward(ctx)
+                if self._plain
+                else ctx.backends.forward(
+                    ctx,
+                    header_timeout=await self._wait(ctx),
+                    continue_timeout=await self.continue_timeout(ctx) if self.continue_timeout is not None else None,
+                    follow_redirects=await self.follow_redirects(ctx),
+                )
             )
-        )
-        if isinstance(response, NotAsked):
-            locate(response.error, self.place)
-        if 400 <= response.status_code <= 599 and await self.fail_on_error_status_code(ctx):
-            raise response.error if isinstance(response, NotAsked) else _failed(response)
-        return None
+            if isinstance(response, NotAsked):
+                locate(response.error, self.place)
+            if 400 <= response.status_code <= 599 and await self.fail_on_error_status_code(ctx):
+                raise response.error if isinstance(response, NotAsked) else _failed(response)
+        except GatewayError as error:
+            locate(error, self.place)
+            raise
 
     @cached_property
     def _plain(self) -> bool:

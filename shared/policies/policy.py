@@ -37,17 +37,18 @@ class Policy(Markup):
     """A policy at its place in a document.
 
     A subclass names its element, the sections and scopes it may stand in, whether it may stand there only `once` per
-    section of a document (all by APIM's policy reference), whether it `runs_ahead` of checks (see Statement), declares
-    its attributes as fields, reads child elements in `content`, and acts in `__call__`: it returns None to go on, a
-    GatewayResponse to stop the pipeline, or raises a GatewayError to go to on-error. It is `async` where it waits for
-    something; a plain one has at most one expression and asks for its value `now`, before it does anything. It keeps no
-    state of its own.
+    section of a document (all by APIM's policy reference), whether it `runs_ahead` of checks and `locates` its errors
+    (see Statement), declares its attributes as fields, reads child elements in `content`, and acts in `__call__`: it
+    returns None to go on, a GatewayResponse to stop the pipeline, or raises a GatewayError to go to on-error. It is
+    `async` where it waits for something; a plain one has at most one expression and asks for its value `now`, before it
+    does anything. It keeps no state of its own.
     """
 
     element: ClassVar[str]
     sections: ClassVar[frozenset[Section]] = EVERYWHERE
     scopes: ClassVar[frozenset[Scope]] = ALL_SCOPES
     once: ClassVar[bool] = False
+    locates: ClassVar[bool] = False
     runs_ahead: ClassVar[bool] = False
 
     place: Place = Field(alias="(place)", repr=False)

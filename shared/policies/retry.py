@@ -13,7 +13,7 @@ from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.nodes import Element
 from shared.policies.policy import Nested, Policy
-from shared.policies.run import start
+from shared.policies.run import locate, start
 
 log = logging.getLogger("gateway")
 
@@ -52,6 +52,7 @@ class Retry(Policy):
     """
 
     element: ClassVar[str] = "retry"
+    locates: ClassVar[bool] = True
 
     condition: Expression[bool]
     count: Expression[Annotated[int, Field(ge=1, le=50)]]
@@ -69,34 +70,38 @@ class Retry(Policy):
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """Run, ask, wait, run again."""
         retries = 0
-        while True:
-            error: GatewayError | None = None
-            holds: bool | None = None
-            try:
-                answer = start(self.statements, ctx)
-                if answer is not None and not isinstance(answer, GatewayResponse):
-                    answer = await answer
-                if answer is not None:
-                    return answer
-            except GatewayError as failure:
-                error = failure
-            if error is None:
+        try:
+            while True:
+                error: GatewayError | None = None
+                holds: bool | None = None
                 try:
-                    holds = self.condition.now(ctx)
-                except BodyNotBuffered:
-                    holds = await self.condition(ctx)
-                if not holds:
+                    answer = start(self.statements, ctx)
+                    if answer is not None and not isinstance(answer, GatewayResponse):
+                        answer = await answer
+                    if answer is not None:
+                        return answer
+                except GatewayError as failure:
+                    error = failure
+                if error is None:
+                    try:
+                        holds = self.condition.now(ctx)
+                    except BodyNotBuffered:
+                        holds = await self.condition(ctx)
+                    if not holds:
+                        return None
+                if not await self._again(ctx, retries, error, holds):
+                    if error is not None:
+                        raise error
                     return None
-            if not await self._again(ctx, retries, error, holds):
-                if error is not None:
-                    raise error
-                return None
-            retries += 1
-            wait = await self._wait(ctx, retries)
-            ctx.trace({"retry": retries, "wait": wait}, self.element)
-            await let_go(ctx)
-            if wait:
-                await asyncio.sleep(wait)
+                retries += 1
+                wait = await self._wait(ctx, retries)
+                ctx.trace({"retry": retries, "wait": wait}, self.element)
+                await let_go(ctx)
+                if wait:
+                    await asyncio.sleep(wait)
+        except GatewayError as error:
+            locate(error, self.place)
+            raise
 
     async def _again(self, ctx: Context, retries: int, error: GatewayError | None, holds: bool | None) -> bool:
         """Whether to run once more after `retries` retries, the last of which may have ended in an error. `holds` is

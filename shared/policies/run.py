@@ -20,10 +20,13 @@ class Statement(Protocol):
     One that has nothing to wait for does so when it is called; one that has gives the coroutine that does. The former
     may raise BodyNotBuffered before it has done anything: the body is read then and the policy called again.
 
+    `locates` tells that its coroutine notes its own place on errors, so that nobody has to stand around it.
+
     `runs_ahead` tells that it may run while a check of the request has no verdict yet (`Context.verify`): it lets
     nothing of the request out.
     """
 
+    locates: ClassVar[bool]
     runs_ahead: ClassVar[bool]
 
     @property
@@ -117,7 +120,7 @@ def start(statements: Statements, ctx: Context) -> Outcome | Waiting:
             locate(error, statement.place)
             raise
         if outcome is not None:
-            if isinstance(outcome, GatewayResponse):
+            if isinstance(outcome, GatewayResponse) or (statement.locates and statement is statements[-1]):
                 return outcome
             return _go_on(outcome, statement, rest, ctx)
     return None
