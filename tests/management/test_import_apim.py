@@ -309,3 +309,40 @@ def test_imported_service_serves(tmp_path: Path) -> None:
     assert item.status_code < 500
     assert orders.last.target == "/api/v2/things/7"
     assert orders.last.header("authorization") == "Bearer mine"
+
+
+@pytest.mark.parametrize("written_in", ["specification", "information"])
+def test_imported_operation_is_mocked_with_the_example_it_had(tmp_path: Path, written_in: str) -> None:
+    """As the extractor writes them: in the specification, with schemas among its components, or with the operation."""
+    artifacts, out = tmp_path / "artifacts", tmp_path / "out"
+    shutil.copytree(ARTIFACTS, artifacts)
+    out.mkdir()
+    specification = artifacts / "apis/orders-v2/specification.json"
+    example = {"default": {"value": {"id": "7", "lines": []}}}
+    if written_in == "specification":
+        document = json.loads(specification.read_text())
+        content = {"application/json": {"schema": {"$ref": "#/components/schemas/Item"}, "examples": example}}
+        document["paths"]["/items/{id}"]["get"]["responses"]["200"]["content"] = content
+        document["components"] = {"schemas": {"Item": {"type": "object"}}}
+        specification.write_text(json.dumps(document))
+    else:
+        specification.unlink()
+        representations = [{"contentType": "application/json", "examples": example}]
+        responses = [{"statusCode": 200, "representations": representations}]
+        properties = {"method": "GET", "urlTemplate": "/items/{id}", "displayName": "Get", "responses": responses}
+        information = artifacts / "apis/orders-v2/operations/get-item/operationInformation.json"
+        information.write_text(json.dumps({"properties": properties}))
+    policy = artifacts / "apis/orders-v2/operations/get-item/policy.xml"
+    mock = '<mock-response status-code="200" content-type="application/json" />'
+    policy.write_text(policy.read_text().replace('<rewrite-uri template="/v2/things/{id}" />', mock))
+    assert asyncio.run(run_import(out, "apim", str(artifacts))) == 0
+    config = out / "gateway.yaml"
+    config.write_text(
+        config.read_text().replace("key_vault: https://contoso.vault.azure.net/secrets/east-key", "env: EAST_KEY")
+    )
+    environment = {**SETTINGS, "GATEWAY_CONFIG": str(config), "GATEWAY_KEY_HASH_SECRET": "0123456789abcdef" * 2}
+    app = App(from_environment({**os.environ, **environment}, base=out, local=True), local=True)
+    asyncio.run(app.load())
+    with serving(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
+        answer = client.get("/orders/v2/items/7")
+    assert (answer.status_code, answer.json()) == (200, {"id": "7", "lines": []})

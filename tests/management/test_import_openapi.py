@@ -106,6 +106,45 @@ async def test_yaml_of_openapi_2_is_read_from_a_url(tmp_path: Path) -> None:
     ]
 
 
+async def test_responses_are_kept_as_examples_and_what_cannot_be_read_is_told(tmp_path: Path, capsys: Any) -> None:
+    examples = {"one": {"value": {"id": 1}}, "two": {"value": [2]}}
+    document = {
+        "openapi": "3.0.3",
+        "servers": [{"url": "https://pets.example"}],
+        "paths": {
+            "/pets": {
+                "get": {
+                    "operationId": "pets",
+                    "responses": {
+                        "200": {
+                            "content": {"application/json": {"examples": examples}, "text/csv": {"example": "a,b"}}
+                        },
+                        "4XX": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/problem"}}}},
+                        "500": {"content": {"application/json": {"schema": {"$ref": "problems.yaml#/x"}}}},
+                        "503": {"$ref": "#/components/responses/busy"},
+                    },
+                }
+            }
+        },
+        "components": {"schemas": {"problem": {"properties": {"detail": {"type": "string"}}}}},
+    }
+    source = tmp_path / "pets.json"
+    source.write_text(json.dumps(document))
+    assert await run_import(tmp_path, "openapi", str(source), "--id", "pets") == 0
+    said = "mock-response has no body for operation pets: $ref problems.yaml#/x leads nowhere (2 such places)."
+    assert said in capsys.readouterr().out
+    copy = json.loads((tmp_path / "apis/pets.openapi.json").read_text())
+    kept = copy["paths"]["/pets"]["get"]["responses"]
+    assert {status: response.get("content") for status, response in kept.items()} == {
+        "200": {
+            "application/json": {"examples": {"0": {"value": {"id": 1}}, "1": {"value": [2]}}},
+            "text/csv": {"example": "a,b"},
+        },
+        "4XX": {"application/json": {"example": {"detail": "string"}}},
+        "500": {"application/json": {}},
+    }
+
+
 async def test_relative_server_is_resolved_against_the_documents_address(tmp_path: Path) -> None:
     relative = {**AZURE_OPENAI, "servers": [{"url": "../v1"}]}
 

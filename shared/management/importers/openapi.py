@@ -19,6 +19,7 @@ from shared.management.importers.api_settings import with_suffix
 from shared.management.importers.importer import ImportFailed, ImportPlan, Outside
 from shared.management.importers.llm_api import Source
 from shared.management.importers.llm_backend import audience, backend_url, is_azure_ai, managed_identity
+from shared.management.importers.openapi_responses import copied, unread
 from shared.management.importers.policy_document import SEAL_TEXT, sealed
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -80,7 +81,7 @@ class OpenApi:
             azure_url=url if is_azure_ai(url) else None,
             openapi=name,
             documents={name: minimal(document, url, kind)},
-            notes=[f"{len(operations)} operations of kind {kind.name}, backend {url}."],
+            notes=[f"{len(operations)} operations of kind {kind.name}, backend {url}.", *unread(document)],
         )
         return llm_api.plan(arguments, outside, api, source)
 
@@ -203,7 +204,7 @@ def _shape(method: str, template: str) -> tuple[str, str]:
 
 
 def minimal(document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
-    """The document with what routing, the console and the reader need: paths, ids, summaries, parameters."""
+    """The document with what routing, mock-response and the reader need: paths, ids, parameters, examples."""
     paths: dict[str, dict[str, Any]] = {}
     for path, method, item in methods_of(document):
         operation = {name: item[name] for name in ("operationId", "summary") if item.get(name)}
@@ -212,7 +213,7 @@ def minimal(document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
         parameters = [_parameter(one) for one in item["parameters"] if one.get("in") in ("path", "query")]
         if parameters:
             operation["parameters"] = parameters
-        paths.setdefault(path, {})[method] = {**operation, "responses": {"default": {"description": ""}}}
+        paths.setdefault(path, {})[method] = {**operation, "responses": copied(document, item)}
     title, version = _info(document, "title") or "API", _info(document, "version") or "1"
     plain = {path: item for path, item in paths.items() if "?" not in path}
     reduced = {

@@ -17,6 +17,7 @@ from shared.management.importers.apim.part import Part
 from shared.management.importers.apim.versions import path_of
 from shared.management.importers.importer import Entry, LeftOut
 from shared.management.importers.openapi import genai_of, kind_of, minimal
+from shared.management.importers.openapi_responses import unread
 from shared.policies.document import DocumentErrors
 from shared.policies.document import read_document as read_policy
 
@@ -79,6 +80,7 @@ def _part(id: str, resource: Resource, service: Resource, products: Collection[s
     operations, policies, left_out = _operations_with_policy(id, resource, specification, kind)
     if operations:
         value["operations"] = operations
+    left_out += [LeftOut(f"responses of API {id}", sentence) for sentence in unread(specification.document)]
     if resource.part("authenticationSettings"):
         why = "they only serve the developer portal; what callers must show is in the policies"
         left_out.append(LeftOut(f"authentication settings of API {id}", why))
@@ -155,9 +157,29 @@ def _from_information(resource: Resource) -> dict[str, Any]:
         method, template = operation.text("method").lower(), operation.text("urlTemplate")
         if method and template:
             summary = operation.text("displayName") or operation.name
-            paths.setdefault(template, {})[method] = {"operationId": operation.name, "summary": summary}
+            responses = _responses(operation.properties.get("responses"))
+            fields = {"operationId": operation.name, "summary": summary, "responses": responses}
+            paths.setdefault(template, {})[method] = fields
     title = resource.text("displayName") or resource.name
     return {"openapi": "3.0.3", "info": {"title": title, "version": "1"}, "paths": paths}
+
+
+def _responses(declared: Any) -> dict[str, Any]:
+    """API Management's responses of an operation as OpenAPI's: the examples of their representations.
+    https://learn.microsoft.com/azure/templates/microsoft.apimanagement/service/apis/operations"""
+    found = {}
+    for response in _objects(declared):
+        content = {
+            str(one["contentType"]): {"examples": one.get("examples") or {}}
+            for one in _objects(response.get("representations"))
+            if one.get("contentType")
+        }
+        found[str(response.get("statusCode"))] = {"description": "", "content": content}
+    return found
+
+
+def _objects(listed: Any) -> list[Mapping[str, Any]]:
+    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
 
 
 def _operations_with_policy(
