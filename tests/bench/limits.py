@@ -145,9 +145,9 @@ def trials(quick: bool) -> list[Trial]:
         ]
     return [
         Trial("real saturated 5/s"),
-        Trial("real overload 20x", load=20, limit=100_000, window=20, seconds=40, reserve="exact"),
-        Trial("real kill -9 of half", load=3, limit=200_000, window=20, seconds=55, reserve="exact", kill_half_at=25),
-        Trial("real outage", limit=200_000, window=20, seconds=65, reserve="exact", outage=(25, 40)),
+        Trial("real overload 20x", load=20, limit=100_000, window=20, seconds=35, reserve="exact"),
+        Trial("real kill -9 of half", load=3, limit=150_000, window=15, seconds=38, reserve="exact", kill_half_at=18),
+        Trial("real outage", limit=150_000, window=15, seconds=52, reserve="exact", outage=(18, 33)),
     ]
 
 
