@@ -4,7 +4,7 @@ A parsed document stays plain Python (dict, list, str, int ...); a token is made
 expression reaches that part, so reading one field of a large body costs the parse and one token. Tokens know what holds
 them, and what holds them does not know them: a ring would keep every parsed body in memory until the garbage collector
 comes by. Two tokens around the same dict or list are therefore the same object or array. A leaf becomes part of the
-document when it is changed.
+document when it is changed. A token may outlive its place, so whoever asks for the holder asks the holder too.
 """
 
 import json
@@ -43,6 +43,15 @@ class JToken:
     def replace_child(self, old: "JToken", new: "JToken | None") -> None:
         raise ExpressionFailed("InvalidOperationException", "The parent is missing.")
 
+    def holds(self, token: "JToken") -> bool:
+        """Whether the token is in this one still."""
+        return False
+
+    def holder(self) -> "JToken | None":
+        """What holds this token; none once it was removed or replaced."""
+        parent = self.parent
+        return parent if parent is not None and parent.holds(self) else None
+
     def plain(self) -> Any:
         """The value as plain Python, ready for the JSON writer."""
         raise NotImplementedError
@@ -59,10 +68,17 @@ class JToken:
     def __str__(self) -> str:
         return write(self, indented=True)
 
+    def root(self) -> "JToken":
+        token = self
+        while (holder := token.holder()) is not None:
+            token = holder
+        return token
+
     def path(self) -> str:
-        if self.parent is None:
+        holder = self.holder()
+        if holder is None:
             return ""
-        above, step = self.parent.path(), self.parent.step_to(self)
+        above, step = holder.path(), holder.step_to(self)
         return f"{above}.{step}" if above and not step.startswith("[") else above + step
 
     def step_to(self, token: "JToken") -> str:
@@ -83,8 +99,9 @@ class JValue(JToken):
 
     def set_value(self, value: Any) -> None:
         self.Value, self.source = value, None
-        if isinstance(self.parent, JObject) and self.name in self.parent.members:
-            self.parent.members[self.name] = self
+        holder = self.holder()
+        if isinstance(holder, JObject) and self.name is not None:
+            holder.members[self.name] = self
 
     @property
     def type_name(self) -> str:  # type: ignore[override]
@@ -139,9 +156,11 @@ class JContainer(JToken):
     def adopt(self, value: Any) -> JToken:
         """The value as a token that belongs here; a token that has a place elsewhere is copied, as .NET does."""
         token = token_of(value)
-        if token.parent is not None:
+        if token.holder() is not None or (isinstance(token, JContainer) and token == self.root()):
             token = clone(token)
         token.parent = self
+        if isinstance(token, JValue):
+            token.name = None
         return token
 
 
@@ -205,7 +224,15 @@ class JObject(JContainer):
         if isinstance(token, JValue) and token.name is not None:
             return token.name
         content = content_of(token)
-        return next((name for name, value in self.members.items() if value is token or value is content), "")
+        return next((name for name, value in self.members.items() if content_of(value) is content), "")
+
+    def holds(self, token: JToken) -> bool:
+        if isinstance(token, JValue) and token.name is not None:
+            value = self.members.get(token.name, _MISSING)
+            # What took a leaf's place is a token: documents are plain only where they were read.
+            return value is token or (value is not _MISSING and not isinstance(value, JToken))
+        content = content_of(token)
+        return any(content_of(value) is content for value in self.members.values())
 
     def step_to(self, token: JToken) -> str:
         name = self.name_of(token)
@@ -262,11 +289,15 @@ class JArray(JContainer):
 
     def place_of(self, token: Any) -> int:
         content = content_of(token)
-        exact = next((i for i, value in enumerate(self.items) if value is token or value is content), -1)
+        exact = next((i for i, value in enumerate(self.items) if content_of(value) is content), -1)
         if exact >= 0 or isinstance(token, JObject | JArray):
             return exact
         wanted = plain(token_of(token))
         return next((i for i, value in enumerate(self.items) if plain(value) == wanted), -1)
+
+    def holds(self, token: JToken) -> bool:
+        content = content_of(token)
+        return any(content_of(value) is content for value in self.items)
 
     def replace_child(self, old: JToken, new: JToken | None) -> None:
         at = self.place_of(old)
@@ -324,6 +355,12 @@ class JProperty(JContainer):
 
     def replace_child(self, old: JToken, new: JToken | None) -> None:
         self.set_value(new)
+
+    def holds(self, token: JToken) -> bool:
+        return content_of(self.Value) is content_of(token)
+
+    def holder(self) -> JToken | None:
+        return self.parent
 
     def path(self) -> str:
         value = self.Value

@@ -17,6 +17,7 @@ from shared.expressions.json_tokens import (
     JValue,
     array_of,
     clone,
+    content_of,
     plain,
     token_of,
     type_of,
@@ -122,9 +123,10 @@ def _detach(token: JToken, new: Any) -> None:
         else:
             owner.members.pop(token.Name, None)
         return
-    if token.parent is None:
+    holder = token.holder()
+    if holder is None:
         raise ExpressionFailed("InvalidOperationException", "The parent is missing.")
-    token.parent.replace_child(token, None if new is None else token_of(new))
+    holder.replace_child(token, None if new is None else token_of(new))
 
 
 def _replace(token: JToken, value: Any) -> None:
@@ -169,9 +171,10 @@ def _add_first(token: JToken, value: Any) -> None:
 
 def _beside(offset: int) -> Callable[[JToken, Any], None]:
     def add(token: JToken, value: Any) -> None:
-        if not isinstance(token.parent, JArray):
+        holder = token.holder()
+        if not isinstance(holder, JArray):
             raise ExpressionFailed("InvalidOperationException", "The parent is missing.")
-        _insert(token.parent, token.parent.place_of(token) + offset, value)
+        _insert(holder, holder.place_of(token) + offset, value)
 
     return add
 
@@ -211,25 +214,22 @@ def _merge_into(token: JToken, other: JToken, handling: int, merge_null: bool) -
 
 
 def _parent(token: JToken) -> JToken | None:
-    parent = token.parent
-    if isinstance(parent, JObject) and not isinstance(token, JProperty):
-        return JProperty(parent.name_of(token), owner=parent)
-    return parent
+    holder = token.holder()
+    if isinstance(holder, JObject) and not isinstance(token, JProperty):
+        return JProperty(holder.name_of(token), owner=holder)
+    return holder
 
 
 def _sibling(offset: int) -> Callable[[JToken], JToken | None]:
     def find(token: JToken) -> JToken | None:
-        siblings = token.parent.children() if token.parent is not None else []
-        at = next((i for i, one in enumerate(siblings) if one is token or one == token), None)
+        holder = token.holder()
+        siblings = holder.children() if holder is not None else []
+        same = isinstance(token, JProperty)  # made anew each time it is looked at
+        content = content_of(token)
+        at = next((i for i, one in enumerate(siblings) if content_of(one) is content or (same and one == token)), None)
         return siblings[at + offset] if at is not None and 0 <= at + offset < len(siblings) else None
 
     return find
-
-
-def _root(token: JToken) -> JToken:
-    while token.parent is not None:
-        token = token.parent
-    return token
 
 
 def _end(at: int) -> Callable[[JToken], JToken | None]:
@@ -267,7 +267,13 @@ TOKEN = NetType(
     | returning("bool", HasValues=lambda token: bool(token.children()))
     | returning("string", Path=lambda token: token.path())
     | returning(
-        "JToken", Parent=_parent, Next=_sibling(1), Previous=_sibling(-1), Root=_root, First=_end(0), Last=_end(-1)
+        "JToken",
+        Parent=_parent,
+        Next=_sibling(1),
+        Previous=_sibling(-1),
+        Root=lambda token: token.root(),
+        First=_end(0),
+        Last=_end(-1),
     ),
     methods=returning(None, Value=_value, ToObject=_to_object)
     | returning("List", Values=_values, Children=_children_of)

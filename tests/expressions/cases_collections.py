@@ -133,6 +133,37 @@ JSON = [
     ('JObject.Parse("{oops")', Fails("Newtonsoft.Json.JsonReaderException")),
     ('JObject.Parse("{\\"a\\": {\\"b\\": [1, 2]}}")["a"]["b"][1].Value<int>()', 2),
     ('JObject.Parse("{\\"a\\": 1.50}").Value<double>("a")', 1.5),
+    # A token that was replaced or removed has no place any more: what is done to it leaves the document alone.
+    (
+        '{ var o = JObject.Parse("{\\"s\\": \\"t\\"}"); var s = (JValue)o["s"]; o["s"] = "new"; s.Value = "old"; return (string)o["s"]; }',
+        "new",
+    ),
+    (
+        '{ var o = JObject.Parse("{\\"s\\": \\"t\\"}"); var s = o["s"]; o["s"] = "new"; s.Replace("old"); return (string)o["s"]; }',
+        Fails("InvalidOperationException", "The parent is missing."),
+    ),
+    (
+        '{ var o = JObject.Parse("{\\"s\\": \\"t\\"}"); var s = o["s"]; o.Remove("s"); o["s"] = "new"; return s.Parent == null && s.Path == ""; }',
+        True,
+    ),
+    (
+        '{ var o = JObject.Parse("{\\"a\\": {}}"); var a = o["a"]; a.Replace(1); try { a.Replace(2); } catch (Exception) { } return o.ToString(Formatting.None); }',
+        '{"a":1}',
+    ),
+    (
+        '{ var o = JArray.Parse("[1,2,3]"); var a = o[0]; a.Remove(); try { a.Remove(); } catch (Exception) { } return o.ToString(Formatting.None); }',
+        "[2,3]",
+    ),
+    (
+        '{ var o = JObject.Parse("{\\"a\\": {}}"); var a = o["a"]; o.Remove("a"); o["b"] = a; a["x"] = 1; return o.ToString(Formatting.None); }',
+        '{"b":{"x":1}}',
+    ),
+    ('{ var a = JArray.Parse("[1,1,2]"); return (int)a[1].Next; }', 2),
+    ("{ var o = new JArray(); o.Add(o); return o.ToString(Formatting.None); }", "[[]]"),
+    (
+        '{ var o = JObject.Parse("{\\"a\\": {}}"); o["a"]["o"] = o; return o.ToString(Formatting.None); }',
+        '{"a":{"o":{"a":{}}}}',
+    ),
     ('JObject.Parse("{\\"a\\": 1}").Value<string>("zz") ?? "none"', "none"),
     ('JObject.Parse("{\\"a\\": 1}").Value<int?>("zz") == null', True),
     ('new JObject { ["a"] = 1, ["b"] = new JArray(1, "x") }.ToString(Formatting.None)', '{"a":1,"b":[1,"x"]}'),

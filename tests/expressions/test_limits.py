@@ -30,7 +30,7 @@ RUNAWAYS = [
     "{ var b = new StringBuilder(); b.Append('x', 2000000000); return 1; }",
     '{ var o = new JObject(); while (true) { try { while (true) o["a"] = 1; } catch { } } return 1; }',
     '{ try { while (true) { } } catch (Exception) { return "caught"; } finally { } return 1; }',
-    "{ var o = new JArray(); o.Add(o); return o.ToString(); }",
+    "{ var l = new List<object>(); l.Add(l); return JsonConvert.SerializeObject(l); }",
     'Regex.IsMatch(new string(\'a\', 40) + "!", "^(a|a|aa)+$")',
     '"aaaaaaaaaa".Replace("a", new string(\'b\', 90000))',
 ]
