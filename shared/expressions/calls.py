@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 Types = tuple[TypeRef, ...]
 Store = Callable[[Frame, Any], None]
-# Kinds of result that need another look: a large text, and a tuple of a result and what goes to ``out`` arguments.
-_TOLD = frozenset((str, tuple))
 
 
 class Arguments:
@@ -100,14 +98,18 @@ def _called(member: Member, types: Types, values: list[Inline]) -> Inline:
     listed = [f"{{{part}}}" for part in parts]
     if member.takes_run:
         listed.insert(0, f"frame[{RUN}]")
-    return inline(f"{{function}}({', '.join(listed)})", function=member.function, **parts)
+    template = f"{{function}}({', '.join(listed)})"
+    if member.usual is not None and all(value.text in value.names for value in values[1:]):
+        usual = member.usual(types, [value.names[value.text] for value in values[1:]])
+        template = usual.replace("{call}", template) if usual is not None else template
+    return inline(template, function=member.function, **parts)
 
 
 def _with_outs(made: Inline, outs: list[Store]) -> Inline:
     """Store what the call gives for ``out`` arguments and give back its result, counted when it is a large text."""
     if not outs:
-        template = f"({{result}}(frame[{RUN}], {{t}}) if type({{t}} := {{made}}) in {{told}} else {{t}})"
-        return inline(template, made=made, result=_result, told=_TOLD)
+        told = f"(({{u}} := type({{t}} := {{made}})) is str and len({{t}}) > {LARGE}) or {{u}} is tuple"
+        return inline(f"({{result}}(frame[{RUN}], {{t}}) if {told} else {{t}})", made=made, result=_result)
     run = made.function()
 
     def stored(frame: Frame) -> Any:
@@ -120,9 +122,7 @@ def _with_outs(made: Inline, outs: list[Store]) -> Inline:
 
 
 def _result(run: Run, made: Any) -> Any:
-    if type(made) is tuple:
-        return made[0]
-    return made if len(made) <= LARGE else charge(run, made)
+    return made[0] if type(made) is tuple else charge(run, made)
 
 
 def call_member(c: "Compiler", code: Code, name: str, member: "Member | str", node: "Node", types: Types) -> Inline:

@@ -80,6 +80,14 @@ def _variable_or_default(types: Types, variables: dict[str, Any], variableName: 
     raise invalid_cast(value, target.full_name)
 
 
+def _usual_variable(types: Types, arguments: list[Any]) -> str | None:
+    text = bool(types) and types[0].net.name == "string" and len(arguments) in (1, 2)
+    return "({t} if type({t} := {a0}.get({a1})) is str else {call})" if text else None
+
+
+_variable_or_default.usual = _usual_variable  # type: ignore[attr-defined]
+
+
 def _try_variable(variables: dict[str, Any], name: str) -> tuple[bool, Any]:
     return name in variables, variables.get(name)
 

@@ -57,6 +57,14 @@ def _header_or_default(headers: Headers, headerName: str, defaultValue: Any = No
     return defaultValue if value is None else value
 
 
+def _usual_header(types: Any, arguments: list[Any]) -> str | None:
+    text = len(arguments) == 2 and type(arguments[1]) is str
+    return "({t} if ({t} := {a0}.fields.get({a1})) is not None else {a2})" if text else None
+
+
+_header_or_default.usual = _usual_header  # type: ignore[attr-defined]
+
+
 def _try_header(headers: Headers, name: str) -> tuple[bool, Any]:
     values = headers.fields.get_all(name)
     return bool(values), NetArray(values) if values else None

@@ -7,6 +7,10 @@ from typing import Any
 from shared.expressions.errors import ExpressionFailed
 
 Function = Callable[..., Any]
+Usual = Callable[[Any, list[Any]], str | None]
+"""From type arguments and literal arguments to a template (see ``inline``) that does the same as the function for the
+usual case without calling it: ``{a0}`` is the receiver and pure, ``{a1}`` ... the arguments, ``{call}`` the function's
+call for all other cases. None where there is no such case."""
 
 
 class Member:
@@ -15,6 +19,7 @@ class Member:
     ``function`` takes the receiver first (not for static ones). A leading parameter named ``run`` asks for the
     running evaluation, one named ``types`` for the type arguments. A method with ``out`` arguments returns a
     tuple: its result, then what goes to each ``out``. A receiver named ``maybe`` may be null (extension methods).
+    A function's attribute ``usual`` is what `Usual` says.
     """
 
     __slots__ = (
@@ -28,6 +33,7 @@ class Member:
         "result",
         "takes_run",
         "takes_types",
+        "usual",
     )
 
     def __init__(self, function: Function, result: str | None, *, is_method: bool, is_static: bool) -> None:
@@ -35,6 +41,7 @@ class Member:
         self.result = result
         self.is_method = is_method
         self.is_static = is_static
+        self.usual: Usual | None = getattr(function, "usual", None)
         code = getattr(function, "__code__", None)
         names: tuple[str, ...] = code.co_varnames[: code.co_argcount] if code else ()
         self.takes_run = names[:1] == ("run",)

@@ -119,6 +119,13 @@ def _starts_with(value: str, wanted: Any, comparison: Any = None, *_culture: Any
     return folded(value, comparison).startswith(folded(_present(wanted), comparison))
 
 
+def _usual_start(types: Any, arguments: list[Any]) -> str | None:
+    return "{a0}.startswith({a1})" if len(arguments) == 1 and type(arguments[0]) is str else None
+
+
+_starts_with.usual = _usual_start  # type: ignore[attr-defined]
+
+
 def _ends_with(value: str, wanted: Any, comparison: Any = None, *_culture: Any) -> bool:
     return folded(value, comparison).endswith(folded(_present(wanted), comparison))
 
