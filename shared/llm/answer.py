@@ -21,7 +21,9 @@ Count = Callable[[str], int]
 
 # A document up to here is kept and parsed; of a larger one only the members that matter are.
 WHOLE = 1_048_576
-MEMBERS = frozenset({"usage", "id", "model", "stop_reason", "status", "type", "object"})
+MEMBERS = frozenset(
+    {"usage", "id", "model", "stop_reason", "status", "type", "object", "usageMetadata", "modelVersion", "responseId"}
+)
 # So many bytes of a stream wait unparsed, in case their text is needed; then it is counted and they are forgotten.
 UNREAD = 131_072
 # The event that is hidden is small: a longer one cannot be it and need not be held back.
@@ -46,7 +48,7 @@ class DocumentReader:
     @property
     def model(self) -> str:
         """The model the answer names; empty when it names none."""
-        model = self._document.get("model") if isinstance(self._document, dict) else None
+        model = self._document.get(self._schema.model_member) if isinstance(self._document, dict) else None
         return model if isinstance(model, str) else ""
 
     @property
@@ -98,6 +100,7 @@ class StreamReader:
         self._facts = Facts()
         self.size = 0
         self._schema = schema
+        self._usage_member = schema.usage_member
         self._hide = hide
         self._count = count
         self._events = Events(_LONGEST_HELD if hide else _LONGEST_READ)
@@ -133,7 +136,11 @@ class StreamReader:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes; returns what may pass now."""
-        if self._whole and chunk[-2:] == b"\n\n" and (b'"usage"' not in chunk or not tells(chunk, b'"usage"')):
+        if (
+            self._whole
+            and chunk[-2:] == b"\n\n"
+            and (self._usage_member not in chunk or not tells(chunk, self._usage_member))
+        ):
             # Whole events that tell text: the way of nearly every chunk.
             self._unread.append(chunk)
             self.size += len(chunk)
@@ -161,7 +168,7 @@ class StreamReader:
 
     def _take(self, event: bytes) -> bool:
         """Keep an event, or read it when it tells usage; True when it must be hidden."""
-        document = _parsed(data_of(event)) if tells(event, b'"usage"') else None
+        document = _parsed(data_of(event)) if tells(event, self._usage_member) else None
         if document is None:
             self._unread.append(event)
             self.size += len(event)

@@ -15,7 +15,7 @@ _AZURE_SINCE = "2024-09-01"
 
 
 class LlmCall(NamedTuple):
-    """A request to a model. `model` is the deployment in the path where there is one, else the body's."""
+    """A request to a model. `model` is the deployment in the path where there is one, else the one the schema tells."""
 
     schema: Schema
     body: Mapping[str, Any]
@@ -47,13 +47,8 @@ def llm_call(path: str, body: bytes, document: Any, deployment: str | None) -> L
     if not isinstance(document, dict):
         return None
     schema = schema_of(path, document)
-    model = deployment or document.get("model")
     return LlmCall(
-        schema,
-        document,
-        model if isinstance(model, str) else "",
-        document.get("stream") is True,
-        len(body),
+        schema, document, deployment or schema.model(path, document), schema.streams(path, document), len(body)
     )
 
 

@@ -119,6 +119,34 @@ def anthropic_usage(usage: object, before: Usage | None = None) -> Usage | None:
     )
 
 
+def gemini_usage(usage: object) -> Usage | None:
+    """The `usageMetadata` of Gemini's generateContent; None where it counts nothing, as in Vertex AI's first events.
+
+    The prompt includes what was cached, the candidates do not include thoughts; what tools brought in is told apart.
+    https://ai.google.dev/api/generate-content#UsageMetadata
+    """
+    if not isinstance(usage, dict) or not ("promptTokenCount" in usage or "totalTokenCount" in usage):
+        return None
+    prompt = number(usage.get("promptTokenCount")) + number(usage.get("toolUsePromptTokenCount"))
+    thoughts = number(usage.get("thoughtsTokenCount"))
+    completion = number(usage.get("candidatesTokenCount")) + thoughts
+    return Usage(
+        prompt,
+        completion,
+        max(number(usage.get("totalTokenCount")), prompt + completion),
+        number(usage.get("cachedContentTokenCount")),
+        reasoning_tokens=thoughts,
+        audio_prompt_tokens=_of_modality(usage.get("promptTokensDetails"), "AUDIO"),
+        audio_completion_tokens=_of_modality(usage.get("candidatesTokensDetails"), "AUDIO"),
+        image_prompt_tokens=_of_modality(usage.get("promptTokensDetails"), "IMAGE"),
+    )
+
+
+def _of_modality(details: object, modality: str) -> int:
+    found = [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []
+    return sum(number(one.get("tokenCount")) for one in found if one.get("modality") == modality)
+
+
 def _kept(usage: Mapping[str, Any], name: str, before: int) -> int:
     value = usage.get(name)
     return number(value) if value is not None else before

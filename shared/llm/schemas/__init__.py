@@ -7,15 +7,16 @@ from shared.llm.schemas.any_json import ANY_JSON
 from shared.llm.schemas.chat_completions import CHAT_COMPLETIONS
 from shared.llm.schemas.completions import COMPLETIONS
 from shared.llm.schemas.embeddings import EMBEDDINGS
+from shared.llm.schemas.generate_content import GENERATE_CONTENT
 from shared.llm.schemas.images import IMAGES
 from shared.llm.schemas.messages import MESSAGES
 from shared.llm.schemas.responses import RESPONSES
 from shared.llm.schemas.schema import Schema
 
-SCHEMAS: tuple[Schema, ...] = (CHAT_COMPLETIONS, COMPLETIONS, RESPONSES, EMBEDDINGS, MESSAGES, IMAGES)
+SCHEMAS: tuple[Schema, ...] = (CHAT_COMPLETIONS, COMPLETIONS, RESPONSES, EMBEDDINGS, MESSAGES, IMAGES, GENERATE_CONTENT)
 
 # They tell tokens without spending any.
-_FREE = ("/messages/count_tokens", "/responses/input_tokens")
+_FREE = ("/messages/count_tokens", "/responses/input_tokens", ":countTokens")
 # Nobody's endless paths are remembered.
 _LONGEST_KNOWN = 200
 _BY_PATH = {ending: schema for schema in SCHEMAS for ending in schema.paths}
@@ -38,8 +39,10 @@ def schema_of(path: str, body: Mapping[str, object]) -> Schema:
 
 @lru_cache(maxsize=1024)
 def _by_path(path: str) -> Schema | None:
-    path = path.rstrip("/")
+    path = path.rstrip("/").replace("%3A", ":").replace("%3a", ":")
     if path.endswith(_FREE):
         return ANY_JSON
     head, _, last = path.rpartition("/")
+    if ":" in last:
+        last = ":" + last.rpartition(":")[2]
     return _BY_PATH.get(f"{head.rpartition('/')[2]}/{last}") or _BY_PATH.get(last)

@@ -13,14 +13,25 @@ Count = Callable[[str], int]
 class Schema:
     """One wire schema; without state. Subclasses say what differs.
 
-    `paths` are the last one or two segments of the paths it is spoken at. `asks_for_usage` tells that a stream brings
-    its usage only when the request has `stream_options.include_usage`. `counted` tells that a prompt can be counted.
+    `paths` are the last one or two segments of the paths it is spoken at, or the method after a colon in the last.
+    `asks_for_usage` tells that a stream brings its usage only when the request has `stream_options.include_usage`.
+    `counted` tells that a prompt can be counted. `usage_member` and `model_member` are what an answer calls them.
     """
 
     name = ""
     paths: tuple[str, ...] = ()
     asks_for_usage = False
     counted = True
+    usage_member = b'"usage"'
+    model_member = "model"
+
+    def model(self, path: str, body: Body) -> str:
+        """The model a request names; empty when it names none."""
+        return text(body.get("model"))
+
+    def streams(self, path: str, body: Body) -> bool:
+        """Whether a request asks for a stream."""
+        return body.get("stream") is True
 
     def max_tokens(self, body: Body) -> int | None:
         """The most tokens the answer may have, all choices together; None when the request sets no bound."""
