@@ -73,6 +73,18 @@ def test_every_schema_is_counted_to_the_token(backend: Backend, path: str, strea
         assert used(gateway) == COST
 
 
+@pytest.mark.parametrize("method", ["generateContent", "streamGenerateContent", "streamGenerateContent?alt=sse"])
+@pytest.mark.parametrize("script", [Script(), Script(chunk_every=0.002), Script(gzip=True)], ids=["", "slow", "gzip"])
+def test_gemini_is_counted_to_the_token(backend: Backend, method: str, script: Script) -> None:
+    backend.script = script
+    asked = {"contents": [{"role": "user", "parts": [{"text": "hello there"}]}]}
+    with limited(backend, PER_MINUTE) as gateway:
+        answer = gateway.call("POST", f"/v1beta/models/gemini-2.5-flash:{method}", json=asked)
+        assert answer.status_code == 200
+        assert "scripted" in answer.text
+        assert used(gateway) == COST
+
+
 def test_embeddings_count_their_prompt(backend: Backend) -> None:
     with limited(backend, PER_MINUTE) as gateway:
         chat(gateway, {"model": "text-embedding-3-small", "input": ["one two", "three"]}, "/v1/embeddings")

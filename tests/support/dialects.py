@@ -153,6 +153,36 @@ def completions(call: Call) -> Answer:
     return Answer(events=[*events, b"data: [DONE]\n\n"], content_type="text/event-stream")
 
 
+# --- Gemini ---------------------------------------------------------------------------------------------------------
+
+
+def generate_content(call: Call) -> Answer:
+    """https://ai.google.dev/api/generate-content; a stream is events with `alt=sse`, else an array"""
+    prompt = " ".join(part["text"] for content in call.body["contents"] for part in content["parts"] if "text" in part)
+    text = call.text if call.text is not None else spoken(prompt)
+
+    def chunk(piece: str, said: int, finish: str | None) -> dict[str, Any]:
+        candidate = {"content": {"role": "model", "parts": [{"text": piece}]}, "index": 0}
+        asked = count_tokens(prompt)
+        usage = {"promptTokenCount": asked, "candidatesTokenCount": said, "totalTokenCount": asked + said}
+        return {
+            "candidates": [candidate if finish is None else {**candidate, "finishReason": finish}],
+            **({"usageMetadata": usage} if call.usage else {}),
+            "modelVersion": call.path.rpartition("/")[2].partition(":")[0],
+            "responseId": _id("gemini-", prompt),
+        }
+
+    if call.path.endswith(":generateContent"):
+        return Answer(document=chunk(text, count_tokens(text), "STOP"))
+    said, chunks = "", []
+    for piece in pieces(text):
+        said += piece
+        chunks.append(chunk(piece, count_tokens(said), "STOP" if said == text else None))
+    if call.query.get("alt") != "sse":
+        return Answer(document=chunks)
+    return Answer(events=[sse(one) for one in chunks], content_type="text/event-stream")
+
+
 # --- responses ----------------------------------------------------------------------------------------------------
 
 
@@ -443,6 +473,8 @@ def answer(call: Call, headers: Mapping[str, str]) -> Answer:
             return messages(call)
         case "POST", "/messages/count_tokens":
             return count_message_tokens(call)
+        case "POST", _ if operation.endswith((":generateContent", ":streamGenerateContent")):
+            return generate_content(call)
         case "GET", "/deployments":
             return deployments(call)
         case "GET", "/info":
