@@ -6,7 +6,7 @@ from typing import Any
 from shared.config.openapi import followed
 
 DEEPEST = 12
-LARGEST = 1_000
+LARGEST = 200
 """Schemas refer to each other without an end: a sample stops at so many levels, or after so many of them."""
 
 NOTHING = object()
@@ -89,13 +89,21 @@ class Sampler:
         properties, more = schema.get("properties"), schema.get("additionalProperties")
         if not isinstance(properties, Mapping):
             properties = {"property": more} if isinstance(more, Mapping) and more else {}
-        made = {
-            str(name): self.of(value, above, depth + 1)
+        # OpenAPI: a writeOnly property is no part of a response.
+        wanted = {
+            str(name): value
             for name, value in properties.items()
-            # OpenAPI: a writeOnly property is no part of a response.
             if not (isinstance(value, Mapping) and value.get("writeOnly") is True)
         }
-        return {name: value for name, value in made.items() if value is not NOTHING}
+        made: dict[str, Any] = {}
+        # Plain ones first, then the room that is left in equal shares: one large property must not use it all.
+        waiting = sorted(wanted, key=lambda name: _type(wanted[name]) in ("", "object", "array"))
+        for done, name in enumerate(waiting):
+            room = self._left
+            self._left = share = -(-room // (len(waiting) - done))
+            made[name] = self.of(wanted[name], above, depth + 1)
+            self._left += room - share
+        return {name: made[name] for name in wanted if made[name] is not NOTHING}
 
 
 def size_of(value: Any, most: int) -> int:
@@ -127,7 +135,9 @@ def _listed(schema: Mapping[str, Any], key: str) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def _type(schema: Mapping[str, Any]) -> str:
+def _type(schema: Any) -> str:
+    if not isinstance(schema, Mapping):
+        return ""
     type_ = schema.get("type")
     if isinstance(type_, list):  # OpenAPI 3.1
         type_ = next((one for one in type_ if one != "null"), "null")

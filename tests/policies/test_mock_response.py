@@ -1,11 +1,16 @@
 """mock-response: an answer without a backend, with the body the OpenAPI document has for the operation."""
 
+import asyncio
 import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from tests.policies.running import Running, document, policies, problems
+from shared.config.loader import load
+from shared.gateway.catalog import compile_catalog
+from tests.policies.running import Declared, Running, document, policies, problems
 from tests.support.backend import Backend
 
 FILMS = """
@@ -22,11 +27,12 @@ paths:
             application/xml: {example: <films/>}
             application/json:
               examples:
-                two: {value: [{title: A New Hope, released: 1977-05-25}]}
+                two: {value: [{title: A New Hope, released: 1977-05-25, shown: 1977-05-25T20:00:00Z}]}
                 none: {$ref: "#/components/examples/none"}
             application/vnd.films+json; charset=utf-8: {example: '{"films": []}'}
             text/csv: {schema: {type: string}}
             application/x-tape: {schema: {$ref: "#/components/schemas/film"}}
+            image/gif: {schema: {type: string, format: binary}}
         "404": {$ref: "#/components/responses/problem"}
         5XX: {$ref: "#/components/responses/problem"}
     post:
@@ -49,6 +55,9 @@ components:
       properties:
         released: {type: string, format: date}
         rating: {type: [number, "null"], default: 7.5}
+        budget: {type: ["null", integer], maximum: -1}
+        kind: {const: film}
+        color: {type: string, examples: [black and white, technicolor]}
         seen: {type: boolean}
         secret: {type: string, writeOnly: true}
         sequels: {type: array, items: {$ref: "#/components/schemas/film"}}
@@ -61,6 +70,9 @@ SAMPLE = {
     "year": 1888,
     "released": "2024-01-01",
     "rating": 7.5,
+    "budget": -1,
+    "kind": "film",
+    "color": "black and white",
     "seen": True,
     "sequels": [],
     "cast": [{"title": "string", "id": "00000000-0000-0000-0000-000000000000"}],
@@ -77,6 +89,10 @@ paths:
         200: {description: "", schema: {type: array, items: {type: string}}, examples: {text/plain: Rex}}
         404: {description: "", schema: {type: string}, examples: {application/json: {lost: true}}}
 """
+
+
+async def no_secret(_: str) -> str:
+    raise LookupError("there is no Key Vault here")
 
 
 def described(openapi: str = FILMS) -> dict[str, Any]:
@@ -106,7 +122,11 @@ def test_the_caller_gets_status_and_content_type_and_no_content(backend: Backend
         (
             'content-type="application/json"',
             "/films",
-            (200, "application/json", b'[{"title":"A New Hope","released":"1977-05-25"}]'),
+            (
+                200,
+                "application/json",
+                b'[{"title":"A New Hope","released":"1977-05-25","shown":"1977-05-25T20:00:00Z"}]',
+            ),
         ),
         ('content-type="application/json" index="1"', "/films", (200, "application/json", b"[]")),
         # Parameters and case of a content type do not matter; the caller gets it as the policy has it.
@@ -118,6 +138,7 @@ def test_the_caller_gets_status_and_content_type_and_no_content(backend: Backend
         ('content-type="text/csv"', "/films", (200, "text/csv", b"string")),
         # Neither an example nor a schema a body can be made of, and no such content type at all.
         ('content-type="application/x-tape"', "/films", (200, "application/x-tape", b"")),
+        ('content-type="image/gif"', "/films", (200, "image/gif", b"")),
         ('content-type="image/png"', "/films", (200, "image/png", b"")),
         ('status-code="404"', "/films", (404, "application/json", b'{"code":"gone","detail":"No such film"}')),
         (
@@ -159,6 +180,9 @@ def test_openapi_2_has_examples_by_type_and_one_schema() -> None:
         assert mocked(gateway, "GET", "/pets") == (200, "application/json", b'["string"]')
     with policies(document('<mock-response content-type="text/plain" />'), **described(PETS)) as gateway:
         assert mocked(gateway, "GET", "/pets") == (200, "text/plain", b"Rex")
+    silent = PETS.replace("produces: [application/json]", "").replace("examples: {text/plain: Rex}", "")
+    with policies(document("<mock-response />"), **described(silent)) as gateway:
+        assert mocked(gateway, "GET", "/pets") == (200, "application/json", b'["string"]')
     with policies(document('<mock-response status-code="404" />'), **described(PETS)) as gateway:
         assert mocked(gateway, "GET", "/pets") == (404, "application/json", b'{"lost":true}')
 
@@ -171,14 +195,32 @@ def test_an_answer_that_can_have_no_content_has_none() -> None:
 
 def test_a_schema_without_an_end_gives_a_sample_with_one() -> None:
     wide = {str(number): {"$ref": f"#/s/{number}"} for number in range(20)}
-    schemas = {str(number): {"type": "object", "properties": wide} for number in range(20)}
+    schemas = {str(number): {"properties": {**wide, "name": {"type": "string"}}} for number in range(20)}
     content = {"application/json": {"schema": {"$ref": "#/s/0"}}}
     get = {"operationId": "deep", "responses": {"200": {"description": "", "content": content}}}
     openapi = json.dumps({"openapi": "3.0.3", "s": schemas, "paths": {"/deep": {"get": get}}})
     with policies(document("<mock-response />"), **described(openapi)) as gateway:
         body = mocked(gateway, "GET", "/deep")[2]
-    assert 1_000 < len(body) < 20_000
-    assert json.loads(body)["1"]["2"]["3"] != {}
+    assert 1_000 < len(body) < 4_000
+    # Every branch has its share of what there is room for.
+    sample = json.loads(body)
+    assert list(sample) == [*(str(number) for number in range(1, 20)), "name"]
+    assert all(sample[str(number)]["name"] == "string" for number in range(1, 20))
+
+
+def test_documents_nobody_mocks_are_not_worked_out() -> None:
+    assert _worked_out("<set-status code='200' reason='OK' />") == []
+    assert _worked_out("<mock-response />") == ["films", "new-film", "silent"]
+
+
+def _worked_out(inbound: str) -> list[str]:
+    """The operations whose responses a configuration keeps."""
+    with TemporaryDirectory() as name:
+        file = Declared(**described()).write(Path(name), document(inbound), "http://127.0.0.1:9")
+        loaded = asyncio.run(load(file, {}, no_secret))
+        compile_catalog(loaded)
+    responses = loaded.responses["chat"]
+    return [id for id in ("films", "new-film", "silent") if responses.of(id) is not None]
 
 
 def test_what_cannot_be_read_is_told_with_its_place() -> None:
