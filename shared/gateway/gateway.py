@@ -60,23 +60,30 @@ class Gateway:
         except Exception as error:
             return await self._refuse_unread(request, error)
         self._begin_span(ctx)
-        received = False
         try:
-            await receive_body(ctx, request.receive)
-            received = True
-            return Reply(ctx, await self._answer(ctx, serving))
+            return Reply(ctx, await self._response(ctx, request, serving))
         except ClientGone:
             return await self._abandon(ctx)
         except asyncio.CancelledError:
             if ctx.watch is None or not ctx.watch.gone:
                 raise
             return await self._abandon(ctx)
+
+    async def _response(self, ctx: Context, request: Request, serving: Serving) -> GatewayResponse:
+        """The answer, or that to an error. The caller may leave while either is made."""
+        received = False
+        try:
+            await receive_body(ctx, request.receive)
+            received = True
+            return await self._answer(ctx, serving)
+        except ClientGone:
+            raise
         except GatewayError as error:
             error.section = "inbound"  # as in APIM's own example of LastError, a missing key
-            return Reply(ctx, await answer_error(ctx, error, _on_error(ctx, serving.catalog) if received else ()))
+            return await answer_error(ctx, error, _on_error(ctx, serving.catalog) if received else ())
         except Exception:
             log.exception("request %s: the gateway broke", ctx.request_id)
-            return Reply(ctx, await answer_error(ctx, GatewayError(), ()))
+            return await answer_error(ctx, GatewayError(), ())
 
     async def _answer(self, ctx: Context, serving: Serving) -> GatewayResponse:
         request, catalog = ctx.request, serving.catalog

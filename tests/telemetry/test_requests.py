@@ -33,6 +33,7 @@ apis:
   azure: { path: aoai, kind: azure-openai, backend: azure }
   open: { path: open, kind: openai, backend: main, subscription_required: false, policy: cors.xml }
   limited: { path: limited, kind: openai, backend: main, policy: limited.xml }
+  leaving: { path: leaving, kind: openai, backend: main, policy: leaving.xml }
   nobody: { path: nobody, kind: openai, backend: nobody }
   pool: { path: pool, kind: openai, backend: pool }
   broken: { path: broken, kind: openai, backend: broken }
@@ -49,6 +50,9 @@ limits: { max_request_body: 2048 }
 FILES = {
     "limited.xml": """<policies><inbound><base /><rate-limit calls="1" renewal-period="300" /></inbound>
         <backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>""",
+    "leaving.xml": """<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound>
+        <on-error><send-request mode="new" response-variable-name="said" timeout="3" ignore-error="true">
+            <set-url>@other@/v1/models</set-url></send-request><base /></on-error></policies>""",
     "cors.xml": """<policies><inbound><base /><cors><allowed-origins><origin>https://app.example</origin>
         </allowed-origins><allowed-methods><method>*</method></allowed-methods></cors></inbound>
         <backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>""",
@@ -202,6 +206,14 @@ def test_a_caller_who_leaves_before_the_answer_is_499(system: System) -> None:
     assert facts(system.request(trace_id)) == ("POST /llm/chat/chat/completions", "499", False)
     (call,) = system.calls(trace_id)
     assert facts(call) == ("POST main", "0", False)
+    assert call.properties["apim.backend.error"] == "Canceled"
+
+
+def test_a_caller_who_leaves_while_a_refusal_is_made_is_499(system: System) -> None:
+    system.other.scripts.append(Script(delay=0.9))
+    trace_id = hanging_up(system, "/leaving/no/such/operation", after=b"", body=PROMPT)
+    assert facts(system.request(trace_id)) == ("POST", "499", False)
+    (call,) = system.calls(trace_id)
     assert call.properties["apim.backend.error"] == "Canceled"
 
 
