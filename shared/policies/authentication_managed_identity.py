@@ -31,7 +31,10 @@ class AuthenticationManagedIdentity(Policy):
 
     def __call__(self, ctx: Context) -> Waiting | None:
         """Get the token for the request."""
-        token = ctx.services.tokens.at_hand(self.resource.now(ctx), self.client_id)
+        try:
+            token = ctx.services.tokens.at_hand(self.resource.now(ctx), self.client_id)
+        except PolicyFailed:
+            return self._fetch(ctx)  # where it is known what to make of it
         if token is None:
             return self._fetch(ctx)
         self._put(ctx, ctx.request.headers, token)

@@ -44,6 +44,15 @@ def test_without_a_token_the_call_fails_unless_that_is_ignored(backend: Backend)
         assert backend.last.header("authorization") is None
 
 
+def test_a_resource_that_cannot_be_computed_is_no_token_either(backend: Backend) -> None:
+    resource = "@((string)context.Variables[&quot;nobody set it&quot;])"
+    policy = f'<authentication-managed-identity resource="{resource}" ignore-error="%s" />'
+    for ignored, status in (("false", 500), ("true", 200)):
+        with policies(document(inbound=policy % ignored), backend.url) as gateway:
+            Identity().serve(gateway.app)
+            assert gateway.call().status_code == status
+
+
 def test_what_is_wrong_is_told_at_load() -> None:
     assert "attribute resource is required" in problems(document(inbound="<authentication-managed-identity />"))[0]
     computed = f'<authentication-managed-identity resource="{RESOURCE}" client-id="@(context.RequestId.ToString())" />'
