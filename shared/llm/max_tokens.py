@@ -1,7 +1,8 @@
 """The longest answer of a model, for requests that set no bound."""
 
 # The models' own pages: https://platform.openai.com/docs/models, https://docs.anthropic.com/en/docs/about-claude/models,
-# https://learn.microsoft.com/azure/ai-foundry/foundry-models/concepts/models-sold-directly-by-azure
+# https://learn.microsoft.com/azure/ai-foundry/foundry-models/concepts/models-sold-directly-by-azure,
+# https://ai.google.dev/gemini-api/docs/models
 _LONGEST = (
     ("gpt-5-chat", 16_384),
     ("gpt-5", 128_000),
@@ -21,6 +22,10 @@ _LONGEST = (
     ("o1", 100_000),
     ("o3", 100_000),
     ("o4", 100_000),
+    ("gemini-1.5", 8_192),
+    ("gemini-2.0-flash-thinking", 65_536),
+    ("gemini-2.0", 8_192),
+    ("gemini-2.5", 65_536),
 )
 # A model nobody knows: as much as any of them, so that "never above the limit" stays true.
 _UNKNOWN = 131_072

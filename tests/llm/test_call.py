@@ -66,9 +66,10 @@ def test_the_model_is_the_deployment_or_the_one_in_the_body() -> None:
 
 
 def test_the_longest_answers() -> None:
-    assert [longest_answer(model) for model in ("gpt-4o", "gpt-4", "openai/o3", "x")] == [
+    assert [longest_answer(model) for model in ("gpt-4o", "gpt-4", "openai/o3", "gemini-2.5-pro", "x")] == [
         16_384,
         8_192,
         100_000,
+        65_536,
         131_072,
     ]
