@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from http.client import HTTPConnection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -189,8 +190,12 @@ def test_openapi_2_has_examples_by_type_and_one_schema() -> None:
 
 def test_an_answer_that_can_have_no_content_has_none() -> None:
     with policies(document('<mock-response status-code="204" />'), **described()) as gateway:
-        assert mocked(gateway, "POST", "/films") == (204, "application/json", b"")
-        assert mocked(gateway, "GET", "/silent") == (204, "", b"")
+        connection = HTTPConnection(gateway.url.removeprefix("http://"), timeout=10)
+        for _ in range(2):  # servers give up a connection when there is content all the same
+            connection.request("POST", "/api/films")
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()) == (204, b"")
+        connection.close()
 
 
 def test_a_schema_without_an_end_gives_a_sample_with_one() -> None:
