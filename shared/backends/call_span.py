@@ -10,6 +10,7 @@ from shared.context import Context
 from shared.errors import BackendError, GatewayError
 from shared.message import RawHeaders
 from shared.telemetry import genai
+from shared.telemetry.items import LONGEST_URL
 from shared.telemetry.spans import Span, Value
 from shared.telemetry.trace_context import TRACEPARENT, TRACESTATE, write_traceparent
 
@@ -157,7 +158,7 @@ def begin_attempt(
     attributes: dict[str, Value] = {genai.ATTEMPT: span.attempts, **(told or {})}
     if not redirected:
         target: bytes = request.extensions["target"]
-        attributes[genai.PATH] = target.partition(b"?")[0].decode("latin-1")
+        attributes[genai.PATH] = target.partition(b"?")[0][:LONGEST_URL].decode("latin-1")
     return CallSpan(ctx, span_id, request.method, request.url, backend, attributes)
 
 

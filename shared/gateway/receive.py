@@ -21,6 +21,7 @@ from shared.message import (
 )
 
 _HOST_KEY = re.compile(r"code=[\w+/-]{30,}AzFu[\w+/-]{4,}={0,2}", re.IGNORECASE)
+_PORT = re.compile("[0-9]{1,5}")
 Receive = Callable[[], Awaitable[Any]]
 
 # Up to here a body is read before anything else: it arrives with the headers or right behind them, and a request in
@@ -64,7 +65,7 @@ def _url(scope: Any, raw: RawHeaders) -> Url:
     if "AzFu" in query:
         query = _without_host_key(query)
     host, _, port = authority.rpartition(":") if authority and authority[-1] != "]" else (authority, "", "")
-    if not host or not port.isdigit():
+    if not host or not _PORT.fullmatch(port):
         host, port = authority, ""
     number = int(port) if port else (443 if scheme == "https" else 80)
     return Url(scheme, host, number, path, query)

@@ -9,6 +9,7 @@ from shared.llm.prices import Cost
 from shared.policies.llm_exchange import LlmExchange
 from shared.policies.run import Shortcut
 from shared.telemetry import genai
+from shared.telemetry.items import LONGEST_URL
 from shared.telemetry.spans import RequestSpan, Span, Value
 from shared.telemetry.telemetry import Telemetry
 from shared.telemetry.trace_context import HEADERS, TRACEPARENT
@@ -52,7 +53,7 @@ def end_span(ctx: Context, completion: Completion) -> None:
     span, telemetry = ctx.span, ctx.services.telemetry
     if span is None or span.sample_rate is None or telemetry is None:
         return
-    span.told = True
+    span.told, span.trace_state = True, ""  # which can be long, and waits with the span
     try:
         telemetry.end(span, _ended(ctx, span, completion))
     except Exception:
@@ -84,11 +85,11 @@ def _http(ctx: Context, method: str, status: int) -> dict[str, Value]:
         genai.METHOD: method,
         genai.STATUS: status,
         genai.SCHEME: url.scheme,
-        genai.PATH: url.path,
+        genai.PATH: url.path[:LONGEST_URL],
         genai.REQUEST_ID: str(ctx.request_id),
     }
     if url.host:
-        attributes[genai.SERVER] = url.host
+        attributes[genai.SERVER] = url.host[:_LONGEST]
         if (url.scheme, url.port) not in _USUAL_PORTS:
             attributes[genai.PORT] = url.port
     for name, value in ctx.request.headers.raw:

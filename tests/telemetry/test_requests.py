@@ -171,6 +171,27 @@ def test_without_a_configuration_it_is_a_request(tmp_path: Any) -> None:
         assert item.data["url"].endswith("/any/where")
 
 
+def test_what_waits_of_a_request_is_short_however_long_its_head_is() -> None:
+    config = "apis: { any: { path: any, kind: openai, backend: main, subscription_required: false } }\n"
+    config += 'backends: { main: { url: "@backend@/v1" } }'
+    state = ",".join(f"k{number}={'v' * 200}" for number in range(32))
+    long = {"host": "h" * 9_000, "traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "tracestate": state}
+    with Backend() as backend, AppInsights() as insights:
+        values = {"backend": backend.url}
+        with running(config, values=values, environment=insights.environment) as gateway:
+            assert httpx.get(gateway.url + "/any/models?" + "q" * 9_000, headers=long).status_code == 200
+            assert httpx.get(gateway.url + "/any/models/" + "m" * 9_000, headers=long).status_code == 404
+            telemetry: Any = gateway.app.services.telemetry
+            waiting = telemetry.requests.take(9, 9)  # before anything is loaded that sends it
+    assert backend.last.header("tracestate") == state
+    assert len(waiting) == 2
+    for request, span in waiting:
+        assert request.trace_state == ""
+        for one in (span, *request.calls):
+            assert len(one.name) <= 1_024
+            assert all(len(str(value)) <= 2_048 for value in one.attributes.values())
+
+
 # callers and backends that leave
 
 
