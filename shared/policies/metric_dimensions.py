@@ -15,6 +15,8 @@ from shared.policies.policy import Markup
 from shared.telemetry.metrics import Pairs
 
 UNKNOWN = "N/A"
+# Values can be a caller's own text, and wait in memory until they are sent.
+LONGEST = 1_024
 
 Default = Callable[[Context], str | None]
 Defaults = Mapping[str, Default]
@@ -111,8 +113,10 @@ class Dimensions(Markup):
 
 def resolved(dimensions: Evaluated, ctx: Context) -> Pairs:
     """All values. What is not known, such as the product of a call without one, reads `N/A`; so does a dimension whose
-    computed name is no default and that has no value."""
-    return tuple([(name, value if isinstance(value, str) else value(ctx) or UNKNOWN) for name, value in dimensions])
+    computed name is no default and that has no value. Of a long value the beginning counts."""
+    return tuple(
+        [(name, (value if isinstance(value, str) else value(ctx) or UNKNOWN)[:LONGEST]) for name, value in dimensions]
+    )
 
 
 def read_dimensions(element: Element, compiler: Compiler, defaults: Defaults = DEFAULTS) -> dict[str, Any]:

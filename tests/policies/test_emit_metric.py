@@ -25,6 +25,16 @@ def test_values_are_summed_up_by_dimensions(backend: Backend) -> None:
     assert totals["mine", "Done", (("gateway id", "managed"),)].count == 3
 
 
+def test_of_a_caller_s_long_text_the_beginning_is_a_dimension(backend: Backend) -> None:
+    value = '@(context.Request.Headers.GetValueOrDefault("x-user"))'
+    xml = document(inbound=f"""<emit-metric name="m"><dimension name="user" value='{value}' /></emit-metric>""")
+    with policies(xml, backend.url) as gateway:
+        for end in "ab":
+            gateway.call(headers={"x-user": "u" * 9_000 + end})
+        [((_, _, dimensions), total)] = gateway.app.services.extras[Metrics].take().items()
+    assert dimensions == (("user", "u" * 1_024),) and total.count == 2
+
+
 def test_an_expression_that_throws_leads_to_on_error(backend: Backend) -> None:
     emit = '<emit-metric name="m" {0}><dimension name="API ID" />{1}</emit-metric>'
     throws = '@((string)context.Variables["missing"])'
