@@ -112,6 +112,12 @@ def raw_get(url: str, target: str) -> int:
     return int(answer.split(b" ", 2)[1])
 
 
+def test_a_port_that_is_none_is_no_fault_of_the_gateway(gateway: Running, backend: Backend) -> None:
+    for port in ("²".encode("latin-1"), b"9" * 5_000):
+        answer = httpx.post(f"{gateway.url}/chat/chat/completions", json=PROMPT, headers={b"host": b"name:" + port})
+        assert answer.status_code == 200
+
+
 def test_a_host_key_in_the_query_ends_here(gateway: Running, backend: Backend) -> None:
     key = "kT7x-Wq9uVb2ZcR4yN8mP1sD6fG3hJ5kL0aE7oUiAzFuQwErTy=="
     for sent in (key, key.replace("=", "%3D")):
