@@ -37,7 +37,8 @@ def identified(document: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], Ma
 
 
 def methods_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
-    """Path, method and operation object of every operation; its `parameters` include those of its path."""
+    """Path, method and operation object of every operation; its `parameters` include those of its path. ValueError for
+    a path that is not in the document."""
     for section in ("paths", MORE_PATHS):
         paths = document.get(section) or {}
         if not isinstance(paths, Mapping):
@@ -45,11 +46,18 @@ def methods_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[
         for path, item in paths.items():
             if not isinstance(item, Mapping):
                 raise ValueError(f"{path}: must be an object")
-            item = _resolved(document, item)
+            item = _path_item(document, str(path), item)
             for method in METHODS:
                 operation = item.get(method)
                 if isinstance(operation, Mapping):
                     yield str(path), method, {**operation, "parameters": _parameters(document, item, operation)}
+
+
+def _path_item(document: Mapping[str, Any], path: str, item: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = followed(document, item)
+    if found is None:
+        raise ValueError(f"{path}: {item['$ref']} is not in the document; parts in other files have to be put into it")
+    return found
 
 
 def _parameters(document: Mapping[str, Any], *holders: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -86,7 +94,7 @@ def _operation(
 
 
 def _resolved(document: Mapping[str, Any], entry: Any) -> Mapping[str, Any]:
-    """A path or parameter with its `$ref` followed; {} for one that leads nowhere."""
+    """A parameter with its `$ref` followed; {} for one that leads nowhere."""
     return followed(document, entry) or {}
 
 

@@ -67,9 +67,11 @@ class Responses:
             )
 
     def of(self, status: int) -> Response:
-        """The response of a status code: its own, that of its range, or the default one (OpenAPI, "Responses Object");
-        one without representations when there is none."""
-        keys = (str(status), f"{status // 100}XX", "default")
+        """The response of a status code: its own, that of its range, or the default one; one without representations
+        when there is none. Beside others the default is what errors look like, so no success takes it."""
+        keys = [str(status), f"{status // 100}XX"]
+        if status >= 400 or len(self.by_status) == 1:
+            keys.append("default")
         return next((self.by_status[key] for key in keys if key in self.by_status), Response())
 
 

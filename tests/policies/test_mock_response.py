@@ -41,6 +41,9 @@ paths:
       responses:
         default: {description: "", content: {application/json: {schema: {$ref: "#/components/schemas/film"}}}}
         2XX: {description: "", content: {application/json: {example: made}}}
+    put:
+      operationId: any-film
+      responses: {default: {description: "", content: {text/plain: {example: any}}}}
   /silent:
     get: {operationId: silent, responses: {"200": {description: Nothing}}}
 components:
@@ -159,6 +162,12 @@ def test_without_an_example_a_sample_is_made_from_the_schema() -> None:
     with policies(document('<mock-response status-code="400" />'), **described()) as gateway:
         status, content_type, body = mocked(gateway, "POST", "/films")
     assert (status, content_type, json.loads(body)) == (400, "application/json", SAMPLE)
+
+
+def test_the_default_response_is_that_of_errors_unless_it_is_the_only_one() -> None:
+    with policies(document('<mock-response status-code="302" />'), **described()) as gateway:
+        assert mocked(gateway, "POST", "/films") == (302, "", b"")
+        assert mocked(gateway, "PUT", "/films") == (302, "text/plain", b"any")
 
 
 def test_each_operation_answers_with_its_own_from_a_fragment_in_the_global_document() -> None:

@@ -160,8 +160,10 @@ def _service_url(arguments: Namespace, document: Mapping[str, Any]) -> str:
     url = server_url(document, {name: value for name, _, value in pairs})
     if url and not urlsplit(url).scheme and arguments.document.startswith(("http://", "https://")):
         url = urljoin(arguments.document, url)
-    if not url or not url.startswith(("http://", "https://")):
+    if not url:
         raise ImportFailed("the document names no server; say where the API is with --service-url")
+    if not url.startswith(("http://", "https://")) and "{" not in url:
+        raise ImportFailed(f"the document's server is {url}, without a host; say where the API is with --service-url")
     if "{" in url:
         raise ImportFailed(f"the document's server is {url}; fill it in with --server-variable, or give --service-url")
     return backend_url(url, option="the document's server")
