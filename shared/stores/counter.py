@@ -72,6 +72,8 @@ class Counter:
         self._bucket_end = self._next_turn = float("-inf")
         self._size = LeaseSize(self._buckets)
         self._refusals = RefusalMemory(instance.chance)
+        self._seen_in: tuple[CounterState | None, tuple[int, ...], int] | None = None
+        self._seen = Remaining(None, ())
         self._low_water = 0.0
         self._waiting = 0
         self._written = 0.0
@@ -222,7 +224,7 @@ class Counter:
         if alone.begins():
             # As it was when last seen: what has left the window since then, others may have used again.
             used = shard.state.ring.total() * len(self._shards) if shard.state else 0
-            alone.begin(now, used, self._left(now).quotas)
+            alone.begin(now, used, self._left().quotas)
         if not alone.admits(now, amount):
             return self._refused_for_storage()
         bucket = self._buckets.at(now)
@@ -480,15 +482,21 @@ class Counter:
     def remaining(self) -> Remaining:
         """What is left, as this instance knows: the last state seen, what it has not yet written, its own leases."""
         now = self._clock()
-        seen = self._left(now)
-        oldest = self._buckets.oldest(now)
-        balance = self._leases.balance
-        unwritten = [amount for shard in self._shards for bucket, amount in shard.pending.items() if bucket >= oldest]
-        owed = [sum(shard.owed[i] for shard in self._shards) for i in range(len(seen.quotas))]
-        window = None if seen.window is None else max(0, seen.window + balance - sum(unwritten))
-        return Remaining(
-            window, tuple(max(0, rest + balance - debt) for rest, debt in zip(seen.quotas, owed, strict=True))
-        )
+        if now >= self._next_turn:
+            self._turn(now)
+        seen, balance = self._left(), self._leases.balance
+        window = seen.window
+        if window is not None:
+            window = max(0, window + balance - sum([shard.pending_since(self._oldest) for shard in self._shards]))
+        if not seen.quotas:
+            return Remaining(window, ())
+        owed = [sum(owed) for owed in zip(*(shard.owed for shard in self._shards), strict=True)]
+        quotas = [max(0, rest + balance - debt) for rest, debt in zip(seen.quotas, owed, strict=True)]
+        return Remaining(window, tuple(quotas))
 
-    def _left(self, now: float) -> Remaining:
-        return left(self.limit, self._shards[self._home].state, self._periods, self._buckets.oldest(now))
+    def _left(self) -> Remaining:
+        """What is left as of the last turn; told with every answer, so worked out only when something has changed."""
+        seen_in = (self._shards[self._home].state, self._periods, self._oldest)
+        if seen_in != self._seen_in:
+            self._seen_in, self._seen = seen_in, left(self.limit, *seen_in)
+        return self._seen

@@ -1,7 +1,7 @@
 """What a limit is and what asking for room in one can answer: the values that policies and the limiter exchange."""
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from shared.stores.periods import Calendar, Fixed
 
@@ -121,8 +121,7 @@ class Refusal:
     quota: Quota | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Remaining:
+class Remaining(NamedTuple):
     """What is left, as far as this instance knows: exact up to other instances' unspent leases."""
 
     window: int | None

@@ -102,6 +102,10 @@ class Shard:
         for bucket in [bucket for bucket, amount in self.pending.items() if bucket < oldest or not amount]:
             del self.pending[bucket]
 
+    def pending_since(self, oldest: int) -> int:
+        """What is owed to the window on balance, in buckets that count."""
+        return sum([amount for bucket, amount in self.pending.items() if bucket >= oldest])
+
     def draft(self, periods: tuple[int, ...], oldest: int) -> CounterState:
         """Return the last state seen as it is now, with everything pending and owed, to be granted from and written."""
         assert self.state is not None
