@@ -21,6 +21,8 @@ LONGEST_PART = 32_768
 MARGIN = 4_096
 """Characters past the limit that are redacted as well: what is longer and begins before the limit shows in part."""
 
+LONG_NUMBER = 7
+"""Digits of a number that is redacted as if it were a text."""
 DEEPEST = 64
 """Objects and lists within each other that are logged."""
 NOTHING = object()
@@ -103,6 +105,7 @@ class _Writer:
         self.cut = False
         self._room = most
         self._redact = redact
+        self._names: dict[str, str] = {}
 
     def copy(self, value: Any, depth: int) -> Any:
         """The copy; NOTHING when it has no room."""
@@ -116,20 +119,33 @@ class _Writer:
                 return self._object(value, depth + 1)
             case list():
                 return self._list(value, depth + 1)
-        return value if self._takes(len(orjson.dumps(value))) else NOTHING
+        return self._number(value)
 
     def _object(self, value: Mapping[str, Any], depth: int) -> dict[str, Any]:
         copy: dict[str, Any] = {}
         for name, member in value.items():
             if name in _LEFT_OUT:
                 continue
-            # Names are the schema's, but for the inputs of tools.
-            name = name if name.isidentifier() else self._redact(name)
+            name = self._name(name)
             if self.cut or not self._takes(len(orjson.dumps(name)) + 2):
                 break
             if (kept := self.copy(member, depth)) is not NOTHING:
                 copy[name] = kept
         return copy
+
+    def _name(self, name: str) -> str:
+        """A member's name, redacted once: most are the schema's, those of a tool's input can be anything."""
+        found = self._names.get(name)
+        if found is None:
+            found = self._names[name] = self._redact(name)
+        return found
+
+    def _number(self, value: Any) -> Any:
+        """A number, true, false or null. Long numbers can be those of cards and accounts; tokens are short."""
+        text = orjson.dumps(value).decode()
+        if len(text) >= LONG_NUMBER and (redacted := self._redact(text)) != text:
+            return self._string(redacted)
+        return value if self._takes(len(text)) else NOTHING
 
     def _list(self, value: list[Any], depth: int) -> list[Any]:
         copy: list[Any] = []

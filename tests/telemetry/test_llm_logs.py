@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.config.diagnostics import Redaction
 from shared.management.check import check
 from shared.telemetry.llm_log import parts, written
+from shared.telemetry.redaction import Redactor
 from shared.telemetry.reporter import Reporter
 from tests.support.app_insights import AppInsights, Item
 from tests.support.backend import Backend, Script
@@ -394,6 +396,15 @@ def test_what_matches_a_rule_never_leaves(backend: Backend) -> None:
     sent = json.dumps([[one.name, one.properties] for one in logs._insights.items])
     for secret in ("ann@example.com", "Ann@example.com", "1111 1111", ALPHA, "backend-secret", "wrong-key", KEY):
         assert secret not in sent
+
+
+def test_names_and_long_numbers_are_redacted_as_texts_are() -> None:
+    rules = (Redaction(pattern="AKIA[0-9A-Z]{16}"), Redaction(pattern=r"\b\d{13,16}\b", replacement="card"))
+    redact = Redactor(rules).within(lambda: 1.0)
+    given = {"AKIAIOSFODNN7EXAMPLE": True, "paid_with": 4111111111111111, "amount": 1250, "share": 0.123456789}
+    logged = written([{"type": "tool_use", "input": given}], 4_096, redact)
+    [message] = json.loads(logged.text)
+    assert message["input"] == {"[redacted]": True, "paid_with": "card", "amount": 1250, "share": 0.123456789}
 
 
 def test_no_half_of_a_secret_shows_at_the_limit(backend: Backend) -> None:
