@@ -23,9 +23,10 @@ class Limiter:
     """Admits amounts under limits that hold across all instances which share a table.
 
     Any number of instances may run at once and stop at any time. In any trailing window the amounts admitted never
-    exceed the limit by more than limit x (difference of clocks) / window; the tokens really used by no more, on top,
-    than what requests in flight use beyond their estimates. What an instance that dies had leased is lost for at most
-    the window and a sixth of it. While storage is away for all, ``bounded`` keeps to the limit as well, plus limit /
+    exceed the limit while the instances' clocks differ by less than a tenth of a second (a 600th of a shorter window),
+    else by no more than limit x difference / window; the tokens really used by no more, on top, than what requests in
+    flight use beyond their estimates. What an instance that dies had leased is lost for at most the window and a sixth
+    of it. While storage is away for all, ``bounded`` keeps to the limit as well, plus limit /
     ``max_instances`` for each instance that starts meanwhile; while it is away for some only, plus what those admitted
     in the window before.
     """
