@@ -143,29 +143,33 @@ def _examples(document: Mapping[str, Any], media: Mapping[str, Any]) -> tuple[li
 def _representation(
     document: Mapping[str, Any], content_type: str, given: Sequence[Any], problems: Sequence[str], schema: Any
 ) -> Representation:
-    as_json, problems = is_json(content_type), list(problems)
-    examples = []
+    problems, examples = list(problems), []
     for value in given:
         try:
-            examples.append(_written(value, as_json=as_json))
+            examples.append(_written(document, content_type, schema, value))
         except (TypeError, ValueError) as error:
             problems.append(f"an example of {content_type} cannot be written: {error}")
     if not examples:
         sampler = Sampler(document)
         sample = sampler.of(schema)
         problems += [f"$ref {reference} leads nowhere" for reference in sampler.lost]
-        # Of other content types than JSON a schema tells only that they are text.
-        if sample is not NOTHING and (as_json or (isinstance(sample, str) and content_type.startswith("text/"))):
-            examples.append(_written(sample, as_json=as_json))
+        # Of a content type of another format a schema does not tell what its bytes are.
+        is_text = isinstance(sample, str) and content_type.startswith("text/")
+        if sample is not NOTHING and (is_text or is_json(content_type) or _is_xml(content_type)):
+            examples.append(_written(document, content_type, schema, sample))
     return Representation(content_type, tuple(examples), tuple(problems))
 
 
-def _written(value: Any, *, as_json: bool) -> bytes:
+def _written(document: Mapping[str, Any], content_type: str, schema: Any, value: Any) -> bytes:
     """An example as it is sent: text as it stands, and of JSON a string only when it holds a whole document."""
-    if isinstance(value, str) and (not as_json or _holds_json(value)):
+    if isinstance(value, str) and (_holds_json(value) if is_json(content_type) else _is_markup(value, content_type)):
         return value.encode()
     if size_of(value, LARGEST_EXAMPLE) > LARGEST_EXAMPLE:
         raise ValueError(f"it has more than {LARGEST_EXAMPLE} values")
+    if _is_xml(content_type):
+        from shared.config.samples_xml import xml_of  # here, as few configurations mock XML
+
+        return xml_of(document, schema, value)
     # YAML has dates and keys that are no strings.
     return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z)
 
@@ -185,6 +189,15 @@ def is_json(content_type: str) -> bool:
     """Whether bodies of a content type, or of a range that includes it, are JSON."""
     name = _media_type(content_type)
     return name.endswith(("/json", "+json")) or name in ("*/*", "application/*")
+
+
+def _is_xml(content_type: str) -> bool:
+    return _media_type(content_type).endswith(("/xml", "+xml"))
+
+
+def _is_markup(text: str, content_type: str) -> bool:
+    """Whether a string is a body as it stands: of XML only what has elements."""
+    return not _is_xml(content_type) or text.lstrip().startswith("<")
 
 
 def _media_type(value: str) -> str:

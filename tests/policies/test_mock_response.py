@@ -82,6 +82,38 @@ SAMPLE = {
     "cast": [{"title": "string", "id": "00000000-0000-0000-0000-000000000000"}],
     "votes": {"property": 0},
 }
+SHOP = """
+openapi: 3.0.3
+paths:
+  /order:
+    get:
+      operationId: order
+      responses: {200: {content: {application/xml: {schema: {$ref: "#/components/schemas/Order"}}}}}
+  /orders:
+    get:
+      operationId: orders
+      responses:
+        200: {content: {application/xml: {schema: {type: array, items: {$ref: "#/components/schemas/Order"}}}}}
+  /given:
+    get:
+      operationId: given
+      responses:
+        200:
+          content:
+            text/xml:
+              schema: {$ref: "#/components/schemas/Order"}
+              example: {id: 7, lines: [a & b, 2024-05-25]}
+components:
+  schemas:
+    Order:
+      xml: {name: order, namespace: urn:shop, prefix: s}
+      allOf: [{properties: {id: {type: integer, xml: {attribute: true}}}}]
+      properties:
+        open: {type: boolean}
+        lines: {type: array, xml: {wrapped: true}, items: {type: string, xml: {name: line}}}
+        2nd tag: {type: array, items: {type: string, nullable: true, default: null}}
+"""
+DECLARATION = b"<?xml version='1.0' encoding='utf-8'?>\n"
 PETS = """
 swagger: "2.0"
 produces: [application/json]
@@ -195,6 +227,17 @@ def test_openapi_2_has_examples_by_type_and_one_schema() -> None:
         assert mocked(gateway, "GET", "/pets") == (200, "application/json", b'["string"]')
     with policies(document('<mock-response status-code="404" />'), **described(PETS)) as gateway:
         assert mocked(gateway, "GET", "/pets") == (404, "application/json", b'{"lost":true}')
+
+
+def test_xml_is_made_as_the_schema_names_it() -> None:
+    with policies(document("<mock-response />"), **described(SHOP)) as gateway:
+        order, orders, given = (mocked(gateway, "GET", path)[2] for path in ("/order", "/orders", "/given"))
+    inside = b"<open>true</open><lines><line>string</line></lines><_2nd_tag /></s:order>"
+    element = b'<s:order xmlns:s="urn:shop" id="0">' + inside
+    assert order == DECLARATION + element
+    assert orders == DECLARATION + b"<root>" + element + b"</root>"
+    lines = b"<lines><line>a &amp; b</line><line>2024-05-25</line></lines>"
+    assert given == DECLARATION + b'<s:order xmlns:s="urn:shop" id="7">' + lines + b"</s:order>"
 
 
 def test_an_answer_that_can_have_no_content_has_none() -> None:
