@@ -134,6 +134,12 @@ class Headers:
             kept.append((key, encode_value(value)))
         self.raw = kept
 
+    def replace(self, field: bytes, value: str) -> None:
+        """Replace all fields of this `field_name` by one."""
+        kept = [pair for pair in self.raw if pair[0] != field]
+        kept.append((field, encode_value(value)))
+        self.raw = kept
+
     def add(self, name: str, *values: str) -> None:
         """Append a field for each value."""
         key = field_name(name)

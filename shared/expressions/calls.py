@@ -102,7 +102,9 @@ def _called(member: Member, types: Types, values: list[Inline]) -> Inline:
     if member.usual is not None and all(value.text in value.names for value in values[1:]):
         usual = member.usual(types, [value.names[value.text] for value in values[1:]])
         template = usual.replace("{call}", template) if usual is not None else template
-    return inline(template, function=member.function, **parts)
+    made = inline(template, function=member.function, **parts)
+    made.effects = made.effects or member.takes_run
+    return made
 
 
 def _with_outs(made: Inline, outs: list[Store]) -> Inline:

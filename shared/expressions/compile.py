@@ -5,6 +5,7 @@ from typing import Any
 
 from shared.expressions.code import FIRST_SLOT, Eval, Frame
 from shared.expressions.errors import ExpressionErrors, ExpressionFailed, Problem, as_net_exception
+from shared.expressions.inline import Inline
 from shared.expressions.run import DEFAULT_LIMITS, Limits, Run
 from shared.expressions.snapshot import Snapshot
 from shared.message import BodyNotBuffered
@@ -19,10 +20,23 @@ class Compiled:
     read first; nothing has happened then and the same call can be made again.
     """
 
-    __slots__ = ("_blank", "_evaluate", "_value", "limits", "mentions_request_body", "mentions_response_body", "source")
+    __slots__ = (
+        "_blank",
+        "_evaluate",
+        "_value",
+        "inline",
+        "limits",
+        "mentions_request_body",
+        "mentions_response_body",
+        "source",
+    )
 
-    def __init__(self, source: str, evaluate: Eval, size: int, mentions: set[str], limits: Limits) -> None:
+    def __init__(
+        self, source: str, evaluate: Eval, size: int, mentions: set[str], limits: Limits, inline: Inline | None = None
+    ) -> None:
+        """``inline``: the whole as text, where it needs no more than the context and a run of its own."""
         self.source = source
+        self.inline = inline
         self.limits = limits
         self.mentions_request_body = "IRequest" in mentions
         self.mentions_response_body = "IResponse" in mentions
@@ -107,6 +121,7 @@ def compile_expression(
 
     parsed = Source(source, block=block, file=file, line=line, column=column)
     compiler = Compiler(parsed)
+    text: Inline | None = None
     try:
         if block:
             statement = block_of(compiler, [one for one in parsed.root.named_children if one.type != "comment"])
@@ -114,13 +129,16 @@ def compile_expression(
                 compiler.fail(parsed.root, "not all code paths return a value")
             evaluate = _returned(statement)
         else:
-            evaluate = compiler.expression(parsed.root).run
+            code = compiler.expression(parsed.root)
+            evaluate, text = code.run, code.inline
     except RecursionError:
         problem = Problem(line, column, "the expression is nested too deeply")
         raise ExpressionErrors(file, [problem]) from None
     if compiler.problems:
         raise ExpressionErrors(file, sorted(compiler.problems))
-    return Compiled(source, evaluate, compiler.scope.environment.size, compiler.mentions, limits)
+    size = compiler.scope.environment.size
+    alone = size == FIRST_SLOT and limits is DEFAULT_LIMITS
+    return Compiled(source, evaluate, size, compiler.mentions, limits, text if alone else None)
 
 
 def _returned(statement: Any) -> Eval:

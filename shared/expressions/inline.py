@@ -27,12 +27,14 @@ LARGE = 1024
 class Inline:
     """A piece of Python text that gives a value from ``frame``, and what its names stand for."""
 
-    __slots__ = ("text", "names", "depth")
+    __slots__ = ("text", "names", "depth", "effects")
 
-    def __init__(self, text: str, names: dict[str, Any], depth: int = 0) -> None:
+    def __init__(self, text: str, names: dict[str, Any], depth: int = 0, *, effects: bool = False) -> None:
+        """`effects` tells that something may be left to settle when it has been evaluated (see ``Run.settle``)."""
         self.text = text
         self.names = names
         self.depth = depth
+        self.effects = effects
 
     def function(self) -> Eval:
         """The text as a function of the frame."""
@@ -49,7 +51,7 @@ def name(value: Any) -> Inline:
 def call(function: Eval) -> Inline:
     """The call of a closure."""
     made = name(function)
-    return Inline(f"{made.text}(frame)", made.names)
+    return Inline(f"{made.text}(frame)", made.names, effects=True)
 
 
 def inline(template: str, **parts: Any) -> Inline:
@@ -57,15 +59,15 @@ def inline(template: str, **parts: Any) -> Inline:
     that gets a name. ``{t}`` and ``{u}`` are names for what the text keeps for itself (``:=``), new in each use."""
     filled = {"t": f"t{next(_numbers)}", "u": f"u{next(_numbers)}"}
     names: dict[str, Any] = {}
-    depth = 0
+    depth, effects = 0, False
     for key, part in parts.items():
         piece = part if isinstance(part, Inline) else name(part)
         if piece.depth >= _DEEPEST or len(piece.text) > _LONGEST:
             piece = call(piece.function())
         filled[key] = piece.text
         names |= piece.names
-        depth = max(depth, piece.depth)
-    return Inline(template.format_map(filled), names, depth + 1)
+        depth, effects = max(depth, piece.depth), effects or piece.effects
+    return Inline(template.format_map(filled), names, depth + 1, effects=effects)
 
 
 def null() -> Any:

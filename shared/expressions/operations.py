@@ -99,13 +99,11 @@ def _test(operator: str, left: Code, right: Code) -> Inline:
 
 
 def _sum(left: Code, right: Code) -> Inline:
-    made = inline(
-        "({t} + {u} if (type({t} := {left}) is str) & (type({u} := {right}) is str) else {add}({t}, {u}))",
-        left=left.inline,
-        right=right.inline,
-        add=add,
-    )
-    return charged(made)
+    if left.is_constant and type(left.constant) is str:
+        template = "({left} + {t} if type({t} := {right}) is str else {add}({left}, {t}))"
+    else:
+        template = "({t} + {u} if (type({t} := {left}) is str) & (type({u} := {right}) is str) else {add}({t}, {u}))"
+    return charged(inline(template, left=left.inline, right=right.inline, add=add))
 
 
 def _folded(code: Code) -> Code:

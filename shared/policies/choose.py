@@ -8,6 +8,7 @@ from shared.context import Context
 from shared.message import BodyNotBuffered
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
+from shared.policies.fused import Fusing
 from shared.policies.nodes import Element
 from shared.policies.policy import Markup, Nested, Policy
 from shared.policies.run import Outcome, Statements, Waiting, run, start
@@ -63,6 +64,17 @@ class Choose(Policy):
             if holds:
                 return start(branch.statements, ctx)
         return start(self.otherwise, ctx)
+
+    def fuse(self, fusing: Fusing) -> list[str]:
+        """The same."""
+        begin = fusing.name(start)
+        lines = []
+        for place, branch in enumerate(self.branches):
+            test = fusing.value(branch.condition, first=place == 0)
+            lines.append(
+                f"{'elif' if place else 'if'} {test}: outcome = {begin}({fusing.name(branch.statements)}, ctx)"
+            )
+        return [*lines, f"else: outcome = {begin}({fusing.name(self.otherwise)}, ctx)"]
 
     async def _from(self, place: int, ctx: Context) -> Outcome:
         """The same from a branch on, with what its condition needs read first."""

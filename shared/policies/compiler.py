@@ -13,6 +13,7 @@ from shared.errors import Problem
 from shared.policies.document import DocumentErrors, Element, read_document, split_value
 from shared.policies.expression import Dynamic, Expression
 from shared.policies.extent import Expression as ExpressionText
+from shared.policies.fused import Fused
 from shared.policies.nodes import Text
 from shared.policies.policy import Markup, Policy, Scope, Section
 from shared.policies.run import Place, Statements
@@ -138,7 +139,7 @@ class Compiler:
                 statements.extend(self._included(child))
             elif (policy := self._policy(child)) is not None:
                 statements.append(policy)
-        return tuple(statements)
+        return Fused(statements)
 
     def part(self, element: Element, kind: type[P]) -> P | None:
         """A policy that is part of another one, such as set-header in send-request, or None with the problems noted.

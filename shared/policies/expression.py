@@ -32,7 +32,7 @@ class Expression(Generic[T]):
     is known.
     """
 
-    __slots__ = ("constant", "compiled", "now")
+    __slots__ = ("constant", "compiled", "convert", "now")
 
     now: Callable[[Context], T]
     """The value without waiting: BodyNotBuffered when a body has to be read first, PolicyFailed when it throws."""
@@ -42,6 +42,7 @@ class Expression(Generic[T]):
     ) -> None:
         self.constant = constant
         self.compiled = compiled
+        self.convert = convert
         self.now = (lambda ctx: constant) if compiled is None else _evaluator(compiled, convert)
 
     async def __call__(self, ctx: Context) -> T:
@@ -66,14 +67,19 @@ class Expression(Generic[T]):
         return core_schema.no_info_wrap_validator_function(validate, handler.generate_schema(target))
 
 
+def evaluation_failed(failure: Exception, source: str) -> PolicyFailed:
+    """The error of a policy whose expression threw."""
+    return PolicyFailed(
+        reason="ExpressionValueEvaluationFailure",
+        detail=f"Expression evaluation failed. {failure} in {source[:200]}",
+    )
+
+
 def _evaluator(compiled: "Compiled", convert: Callable[[Any], Any] | None) -> Callable[[Context], Any]:
     source = compiled.source
 
     def explain(failure: Exception) -> PolicyFailed:
-        return PolicyFailed(
-            reason="ExpressionValueEvaluationFailure",
-            detail=f"Expression evaluation failed. {failure} in {source[:200]}",
-        )
+        return evaluation_failed(failure, source)
 
     def tell(ctx: Context, value: object) -> None:
         ctx.trace({"expression": source, "value": value}, "expression")

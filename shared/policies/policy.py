@@ -11,6 +11,7 @@ from shared.policies.run import Outcome, Place, Statements, Waiting
 
 if TYPE_CHECKING:
     from shared.policies.compiler import Compiler
+    from shared.policies.fused import Fusing
 
 Section = Literal["inbound", "backend", "outbound", "on-error"]
 Scope = Literal["global", "product", "api", "operation"]
@@ -71,6 +72,11 @@ class Policy(Markup):
     def __call__(self, ctx: Context) -> Outcome | Waiting:
         """Do what the policy does."""
         raise NotImplementedError
+
+    def fuse(self, fusing: "Fusing") -> list[str] | None:
+        """The same as lines of Python with `ctx`, for policies that are in most documents and do little (see `fused`).
+        Lines that give an outcome put it in `outcome`. None: it is called."""
+        return None
 
 
 def _takes(annotation: Any, wanted: type) -> bool:

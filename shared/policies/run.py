@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from shared.context import Context
 from shared.errors import GatewayError, PolicyFailed
 from shared.message import BodyNotBuffered, GatewayResponse
+from shared.policies.fused import Fused
 
 # What a policy comes to: None goes on, a response stops the pipeline.
 Outcome = GatewayResponse | None
@@ -108,7 +109,14 @@ def start(statements: Statements, ctx: Context) -> Outcome | Waiting:
     nothing but the backend, and a coroutine for each policy costs as much as what it does."""
     if ctx.trace_entries is not None:
         return _run_traced(statements, ctx)
-    rest = iter(statements)
+    if isinstance(statements, Fused) and not ctx.unverified:
+        fused = statements.function if statements.made else statements.make(_leave)
+        if fused is not None:
+            return fused(ctx)
+    return _start(statements, iter(statements), ctx)
+
+
+def _start(statements: Statements, rest: Iterator[Statement], ctx: Context) -> Outcome | Waiting:
     for statement in rest:
         if ctx.unverified and not statement.runs_ahead:
             return _go_on(_verified(statement, ctx), statement, rest, ctx)
@@ -124,6 +132,17 @@ def start(statements: Statements, ctx: Context) -> Outcome | Waiting:
                 return outcome
             return _go_on(outcome, statement, rest, ctx)
     return None
+
+
+def _leave(statements: Statements, outcome: Outcome | Waiting, place: int, ctx: Context) -> Outcome | Waiting:
+    """Go on where a fused function left off: with a statement's outcome, or (None) with the statement itself."""
+    if outcome is None:
+        return _start(statements, iter(statements[place:]), ctx)
+    statement = statements[place]
+    last = place + 1 == len(statements)
+    if isinstance(outcome, GatewayResponse) or (statement.locates and last):
+        return outcome
+    return _go_on(outcome, statement, iter(statements[place + 1 :]), ctx)
 
 
 async def _go_on(begun: Waiting, statement: Statement, rest: Iterator[Statement], ctx: Context) -> Outcome:

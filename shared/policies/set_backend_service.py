@@ -9,6 +9,7 @@ from shared.context import Context
 from shared.errors import PolicyFailed
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
+from shared.policies.fused import Fusing
 from shared.policies.nodes import Element
 from shared.policies.policy import Policy, Section
 
@@ -63,12 +64,23 @@ class SetBackendService(Policy):
             split_url(literal)
         return self
 
+    def fuse(self, fusing: Fusing) -> list[str] | None:
+        """The same, of an id."""
+        if self.backend_id is None:
+            return None
+        known, id = fusing.name(self._known), fusing.value(self.backend_id)
+        return [f"ctx.backend_id, ctx.backend_url = {known}(ctx, {id}), None"]
+
+    @staticmethod
+    def _known(ctx: Context, id: str) -> str:
+        if ctx.backends is None or not ctx.backends.knows(id):
+            raise PolicyFailed(reason="BackendNotFound", detail=f"no backend {id!r:.100}")
+        return id
+
     def __call__(self, ctx: Context) -> None:
         """Choose. PolicyFailed for an id that is not declared or a URL that is none."""
         if self.backend_id is not None:
-            id = self.backend_id.now(ctx)
-            if ctx.backends is None or not ctx.backends.knows(id):
-                raise PolicyFailed(reason="BackendNotFound", detail=f"no backend {id!r:.100}")
+            id = self._known(ctx, self.backend_id.now(ctx))
             ctx.backend_id, ctx.backend_url = id, None
             if ctx.tracing:
                 ctx.trace({"backend-id": id}, self.element)

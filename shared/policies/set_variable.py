@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from shared.context import Context
 from shared.policies.expression import Expression
+from shared.policies.fused import Fusing
 from shared.policies.policy import Policy
 
 
@@ -24,3 +25,7 @@ class SetVariable(Policy):
         ctx.variables[self.name] = value = self.value.now(ctx)
         if ctx.trace_entries is not None:
             ctx.trace({"name": self.name, "value": value}, self.element)
+
+    def fuse(self, fusing: Fusing) -> list[str]:
+        """The same."""
+        return [f"ctx.variables[{fusing.name(self.name)}] = {fusing.value(self.value)}"]
