@@ -106,7 +106,7 @@ class Retry(Policy):
     async def _again(self, ctx: Context, retries: int, error: GatewayError | None, holds: bool | None) -> bool:
         """Whether to run once more after `retries` retries, the last of which may have ended in an error. `holds` is
         what the condition says, None: it has not been asked."""
-        ctx.last_error = error
+        before, ctx.last_error = ctx.last_error, error if error is not None else ctx.last_error
         try:
             wanted = (await self.condition(ctx) if holds is None else holds) and retries < await self.count(ctx)
         except PolicyFailed:
@@ -114,7 +114,7 @@ class Retry(Policy):
                 raise
             wanted = False
         finally:
-            ctx.last_error = None
+            ctx.last_error = before  # in on-error, what led there
         if wanted and ctx.request.sent and not ctx.request.replayable:
             ctx.trace("not retried: the request body was a stream and has been sent", self.element, "error")
             log.warning("request %s: not retried, its body was a stream and has been sent", ctx.request_id)

@@ -168,3 +168,15 @@ def test_attributes_out_of_bounds_fail_the_request_at_run_time_too(backend: Back
     with policies(retrying('count="@(51)" interval="0"'), backend.url) as gateway:
         assert gateway.call().status_code == 500
     assert len(backend.requests) == 1
+
+
+def test_in_on_error_it_leaves_the_error_that_led_there(backend: Backend) -> None:
+    condition = "@(context.LastError.Reason == &quot;ExpressionValueEvaluationFailure&quot;)"
+    xml = document(
+        inbound='<set-variable name="n" value="@((string)context.Variables[&quot;missing&quot;])" />',
+        on_error=f"""<retry condition="{condition}" count="1" interval="0"><set-variable name="again"
+            value='@(context.Variables.GetValueOrDefault("again", "") + "x")' />
+            </retry><set-body>@(context.Variables["again"] + context.LastError.Reason)</set-body>""",
+    )
+    with policies(xml, backend.url) as gateway:
+        assert gateway.call().text == "xxExpressionValueEvaluationFailure"
