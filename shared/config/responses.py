@@ -118,6 +118,7 @@ def _representations(
     types = [str(one) for one in produced] if isinstance(produced, list) else []
     if not types and not examples and "schema" in response:
         types = ["application/json"]
+    examples = {str(content_type): value for content_type, value in examples.items()}
     for content_type in dict.fromkeys((*types, *examples)):
         given = [examples[content_type]] if content_type in examples else []
         yield _representation(document, content_type, given, [], response.get("schema"))
@@ -144,11 +145,15 @@ def _representation(
     document: Mapping[str, Any], content_type: str, given: Sequence[Any], problems: Sequence[str], schema: Any
 ) -> Representation:
     problems, examples = list(problems), []
-    for value in given:
+
+    def add(value: Any, what: str) -> None:
         try:
             examples.append(_written(document, content_type, schema, value))
         except (TypeError, ValueError) as error:
-            problems.append(f"an example of {content_type} cannot be written: {error}")
+            problems.append(f"{what} of {content_type} cannot be written: {error}")
+
+    for value in given:
+        add(value, "an example")
     if not examples:
         sampler = Sampler(document)
         sample = sampler.of(schema)
@@ -156,7 +161,7 @@ def _representation(
         # Of a content type of another format a schema does not tell what its bytes are.
         is_text = isinstance(sample, str) and content_type.startswith("text/")
         if sample is not NOTHING and (is_text or is_json(content_type) or _is_xml(content_type)):
-            examples.append(_written(document, content_type, schema, sample))
+            add(sample, "the sample")
     return Representation(content_type, tuple(examples), tuple(problems))
 
 
