@@ -243,15 +243,18 @@ class Counter:
 
     def _refilling(self, amount: int) -> asyncio.Task[Outcome]:
         """The one running exchange with storage, or a new one for ``amount``."""
-        return self._task or self._start(self._refill(amount))
+        task = self._task
+        # One that has ended stays until the loop comes to its callback; whoever waited for it would spin.
+        return task if task is not None and not task.done() else self._start(self._refill(amount))
 
     def _start(self, work: Coroutine[None, None, Outcome]) -> asyncio.Task[Outcome]:
         task = self._task = asyncio.create_task(work)
         task.add_done_callback(self._done)
         return task
 
-    def _done(self, _: "asyncio.Task[Outcome]") -> None:
-        self._task = None
+    def _done(self, task: "asyncio.Task[Outcome]") -> None:
+        if self._task is task:
+            self._task = None
 
     async def _refill(self, amount: int) -> Outcome:
         """Ask the home shard, and when that has no room one other."""
