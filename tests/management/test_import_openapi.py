@@ -142,6 +142,7 @@ async def test_responses_are_kept_as_examples_and_what_cannot_be_read_is_told(tm
         },
         "4XX": {"application/json": {"example": {"detail": "string"}}},
         "500": {"application/json": {}},
+        "503": None,
     }
 
 

@@ -10,10 +10,10 @@ from shared.config.responses import Representation, Responses, is_json
 
 def copied(document: Mapping[str, Any], operation: Mapping[str, Any]) -> dict[str, Any]:
     """An operation's `responses` (OpenAPI 3): codes, content types and examples; samples stand where schemas were."""
+    # One that cannot be read stays without content: beside it the default is no answer of a success.
     responses = {
         status: {"description": "", **_content(response.representations)}
         for status, response in Responses(document, operation).by_status.items()
-        if not response.problems
     }
     return responses or {"default": {"description": ""}}
 
