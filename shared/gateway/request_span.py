@@ -73,7 +73,7 @@ def _ended(ctx: Context, span: RequestSpan, completion: Completion) -> Span:
     if cost is not None:
         attributes[genai.COST], attributes[genai.CURRENCY] = round(cost.amount, 12), cost.currency
     route = attributes.get(genai.ROUTE)
-    name = f"{span.method} {route}" if route else span.method
+    span.name = name = f"{span.method} {route}" if route else span.method
     succeeded = status < 400 and completion.outcome == "completed"
     return Span(name, span.span_id, ctx.timestamp.timestamp(), completion.elapsed, succeeded, attributes)
 

@@ -152,7 +152,11 @@ class Sending:
 
     def _next_spans(self) -> list[Recorded]:
         taken = self._requests.take(BATCH, BATCH)
-        return [Recorded(request, one, span.name) for request, span in taken for one in (span, *request.calls)]
+        return [
+            Recorded(request, one, request.name or span.name)
+            for request, span in taken
+            for one in (span, *request.calls)
+        ]
 
     def _next_items(self) -> list[LogItem]:
         return self._items.take(BATCH, BATCH_LOG_BYTES)

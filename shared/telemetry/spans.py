@@ -27,7 +27,7 @@ class RequestSpan:
     `sample_rate` is None when the request is not recorded (its trace context is passed on all the same), else the
     percentage of requests recorded when it was chosen. `calls` are the spans of its calls to the outside. `method` is
     what the caller used, whatever policies make of it. `attempts` counts the calls that were to answer the request
-    itself, those under way too. `told`: the request is over and its spans are handed over.
+    itself, those under way too. `told`: the request is over and its spans are handed over; `name` is known then.
     """
 
     trace_id: int
@@ -39,6 +39,7 @@ class RequestSpan:
     method: str = ""
     attempts: int = 0
     told: bool = False
+    name: str = ""
 
 
 class Recorded(NamedTuple):

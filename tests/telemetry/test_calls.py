@@ -86,6 +86,7 @@ def test_a_call_that_outlives_its_request_is_told_later() -> None:
         late = traced.wait_for(lambda: traced.calls(trace_id)[1:])
         assert [facts(call) for call in late] == [("GET 127.0.0.1", "200", True)]
         assert late[0].parent_id == request.data["id"]
+        assert late[0].tags["ai.operation.name"] == request.name
 
 
 def test_each_call_of_content_safety_is_one() -> None:
