@@ -12,7 +12,6 @@ from typing import Any
 
 from shared.context import Context
 from shared.errors import GatewayError
-from shared.expressions.run import Run
 from shared.message import BodyNotBuffered, GatewayResponse
 from shared.policies.expression import Expression, evaluation_failed
 
@@ -47,6 +46,8 @@ class Fusing:
             return self.name(expression.constant)
         if compiled.inline is None or compiled.mentions_response_body or not first:
             return f"{self.name(expression.now)}(ctx)"
+        from shared.expressions.run import Run
+
         self.source = compiled.source
         self.reads_request = self.reads_request or compiled.mentions_request_body
         self.names |= compiled.inline.names
