@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from ruamel.yaml import YAML
@@ -15,8 +15,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from shared.config.certificates import ClientCertificate
 from shared.config.models import ALL_APIS, Gateway, NamedValue
 from shared.config.named_values import NamedValues, SecretFetcher, resolve
-from shared.config.responses import DocumentResponses
 from shared.errors import Problem
+
+if TYPE_CHECKING:
+    from shared.config.responses import DocumentResponses
 
 Location = tuple[str | int, ...]
 
@@ -38,7 +40,7 @@ class Loaded:
     placeholders: bool = False
     certificates: dict[str, ClientCertificate] = field(default_factory=dict)
     schemas: dict[str, Any] = field(default_factory=dict)
-    responses: dict[str, DocumentResponses] = field(default_factory=dict)
+    responses: "dict[str, DocumentResponses]" = field(default_factory=dict)
 
     def problem(self, location: Location, message: str, severity: str = "error") -> None:
         """Note a problem at a place in the file."""

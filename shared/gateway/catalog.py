@@ -14,7 +14,6 @@ from shared.config.loader import Loaded, products_of
 from shared.config.models import Api, Gateway, Operation, Product
 from shared.config.named_values import NamedValues
 from shared.config.openapi import operations_of
-from shared.config.responses import DocumentResponses
 from shared.errors import ConfigError
 from shared.gateway.authorize import Access
 from shared.gateway.llm_logging import LlmLogging
@@ -121,6 +120,8 @@ def _operations(loaded: Loaded, folder: Path, api: Api) -> list[Operation]:
 
 
 def _from_openapi(loaded: Loaded, folder: Path, api: Api) -> list[Operation]:
+    from shared.config.responses import DocumentResponses  # here, as most APIs have their kind's operations
+
     assert api.openapi is not None
     try:
         document = read_document(folder / api.openapi)

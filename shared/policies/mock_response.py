@@ -2,9 +2,8 @@
 
 from typing import Any, ClassVar
 
-from pydantic import Field, NonNegativeInt, SkipValidation
+from pydantic import Field, NonNegativeInt
 
-from shared.config.responses import Representation
 from shared.context import Context
 from shared.message import GatewayResponse, Headers
 from shared.policies.compiler import Compiler
@@ -29,39 +28,37 @@ class MockResponse(Policy):
     status_code: StatusCode = 200
     content_type: str | None = None
     index: NonNegativeInt | None = None
-    representation: SkipValidation[Representation | None] = Field(None, alias="(representation)", repr=False)
+    body: bytes = Field(b"", alias="(body)", repr=False)
+    body_type: str | None = Field(None, alias="(body-type)")
 
     @classmethod
     def content(cls, element: Element, compiler: Compiler) -> dict[str, Any]:
-        """The representation of the operation the document is compiled for."""
+        """The body and its type, of the operation the document is compiled for."""
         compiler.expect_no_content(element)
         status = compiler.known(element, "status-code") or "200"
         index = compiler.known(element, "index") or "0"
-        if not status.isdecimal():  # told with the other attributes
+        if not (status.isdecimal() and index.isdecimal()):  # told with the other attributes
             return {}
-        found = None
+        body, body_type = b"", None
+        # There are several when it is only checked.
         for place, responses in compiler.responses():
             response = responses.of(int(status))
             found = response.representation(compiler.known(element, "content-type"))
-            problems = [*response.problems, *(found.problems if found is not None else ())]
-            if found is not None and found.examples and index.isdecimal() and int(index) >= len(found.examples):
-                problems.append(f"there is no example {index}, the first of {len(found.examples)} is sent")
+            problems = list(response.problems)
+            if found is not None:
+                body, body_type = b"", found.sent_as
+                problems += found.problems
+                if found.examples and int(status) not in WITHOUT_CONTENT:
+                    body = found.examples[int(index) if int(index) < len(found.examples) else 0]
+                if found.examples and int(index) >= len(found.examples):
+                    problems.append(f"there is no example {index}, the first of {len(found.examples)} is sent")
             for problem in problems:
                 compiler.problem(element, f"{place}: {problem}", severity="warning")
-        # When it is only checked, for several operations, it does not run.
-        return {"representation": found}
+        return {"body": body, "body_type": body_type}
 
-    async def __call__(self, ctx: Context) -> GatewayResponse | None:
+    def __call__(self, ctx: Context) -> GatewayResponse | None:
         """The response to send."""
-        headers, body = Headers(), b""
-        if self.representation is not None:
-            headers.set("content-type", self.representation.sent_as)
-            body = self._example(self.representation.examples)
-        if self.content_type:
-            headers.set("content-type", self.content_type)
-        return GatewayResponse(self.status_code, headers, body)
-
-    def _example(self, examples: tuple[bytes, ...]) -> bytes:
-        if not examples or self.status_code in WITHOUT_CONTENT:
-            return b""
-        return examples[self.index] if self.index is not None and self.index < len(examples) else examples[0]
+        headers = Headers()
+        if content_type := self.content_type or self.body_type:
+            headers.set("content-type", content_type)
+        return GatewayResponse(self.status_code, headers, self.body)
