@@ -22,6 +22,9 @@ Send = Callable[[Any], Awaitable[None]]
 PING_AFTER = 15.0
 PING = b": ping\n\n"
 
+# RFC 9112 section 6.3: what follows the head of such an answer would be read as the next one.
+WITHOUT_BODY = frozenset((*range(100, 200), 204, 304))
+
 
 class Reply(Response):
     """The server's response for a Context. Sending it ends the exchange: completion callbacks run once, whatever
@@ -35,11 +38,13 @@ class Reply(Response):
         self.response = response
         self.status_code = response.status_code
         self.background = None
+        if response.status_code in WITHOUT_BODY and response.body:
+            response.body = b""
         self.body = response.body or b""
         headers = end_to_end(response.headers.raw)
         if response.body is not None:
             headers = [pair for pair in headers if pair[0] != b"content-length"]
-            if response.status_code >= 200 and response.status_code not in (204, 304):
+            if response.status_code not in WITHOUT_BODY:
                 headers.append((b"content-length", b"%d" % len(response.body)))
         request_id = str(ctx.request_id).encode()
         headers.append((b"x-gateway-request-id", request_id))
@@ -115,6 +120,9 @@ class _Sending:
         """Send all of it and tell how it ended: "completed" or "backend-broken"."""
         send, response = self._send, self._response
         await send({"type": "http.response.start", "status": status, "headers": headers})
+        if status in WITHOUT_BODY and response.body is None:
+            await send({"type": "http.response.body", "body": b""})
+            return "completed"
         if response.body is not None:
             self._first()
             await send({"type": "http.response.body", "body": response.body})

@@ -28,6 +28,14 @@ def test_its_children_make_the_response(backend: Backend) -> None:
     assert answer.headers.get_list("x-many") == ["1", "2"]
 
 
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_a_body_has_none(backend: Backend, status: int) -> None:
+    xml = f'<return-response><set-status code="{status}" /><set-body>no place for this</set-body></return-response>'
+    with policies(document(xml), backend.url) as gateway:
+        answers = [gateway.call() for _ in range(2)]  # over one connection: a body would be the next answer's head
+    assert [(answer.status_code, answer.content) for answer in answers] == [(status, b"")] * 2
+
+
 def test_nothing_of_the_backends_response_is_left_in_outbound(backend: Backend) -> None:
     after = '<set-header name="x-after"><value>ran</value></set-header>'
     with policies(document(outbound=f"{RETURN}{after}"), backend.url) as gateway:
