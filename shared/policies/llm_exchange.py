@@ -1,6 +1,7 @@
 """One call to a model as policies share it: asks the backend for its usage, hides that from a caller who did not, and
 tells it once at the end."""
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from shared.llm.call import LlmCall, asking_for_usage, llm_call, usage_can_be_as
 from shared.llm.usage import Facts, Usage
 from shared.message import BodyNotBuffered, GatewayResponse, Headers
 from shared.policies.tokenizers import Tokenizers, counted
+
+log = logging.getLogger("gateway")
 
 Answered = Callable[[Usage | None], Awaitable[None]]
 Settle = Callable[[Usage | None], None]
@@ -291,7 +294,10 @@ class LlmExchange:
         callbacks = self._on_usage
         self._on_usage, self._on_answer = [], []
         for callback in callbacks:
-            callback(usage)
+            try:
+                callback(usage)
+            except Exception:  # a metric must not fail the answer, nor keep a limit from giving back what it reserved
+                log.exception("telling the usage of a call failed")
 
 
 class ObservedBackends:
