@@ -101,7 +101,7 @@ def _called(member: Member, types: Types, values: list[Inline]) -> Inline:
     template = f"{{function}}({', '.join(listed)})"
     if member.usual is not None and all(value.text in value.names for value in values[1:]):
         usual = member.usual(types, [value.names[value.text] for value in values[1:]])
-        template = usual.replace("{call}", template) if usual is not None else template
+        template = usual.replace("{call}", template.replace("{a0}", "{u}")) if usual is not None else template
     made = inline(template, function=member.function, **parts)
     made.effects = made.effects or member.takes_run
     return made

@@ -82,7 +82,7 @@ def _variable_or_default(types: Types, variables: dict[str, Any], variableName: 
 
 def _usual_variable(types: Types, arguments: list[Any]) -> str | None:
     text = bool(types) and types[0].net.name == "string" and len(arguments) in (1, 2)
-    return "({t} if type({t} := {a0}.get({a1})) is str else {call})" if text else None
+    return "({t} if type({t} := ({u} := {a0}).get({a1})) is str else {call})" if text else None
 
 
 _variable_or_default.usual = _usual_variable  # type: ignore[attr-defined]

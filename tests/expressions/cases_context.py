@@ -128,6 +128,11 @@ VARIABLES = [
     ('context.Variables.ContainsKey("text")', True),
     ('context.Variables.GetValueOrDefault<string>("text")', "value"),
     ('context.Variables.GetValueOrDefault<string>("none", "d")', "d"),
+    (
+        "{ int n = 0; var v = (n++ < 1 ? context.Variables : context.Variables)"
+        '.GetValueOrDefault<string>("none", "d"); return v + n; }',
+        "d1",
+    ),
     ('context.Variables.GetValueOrDefault<int>("none")', 0),
     ('context.Variables.GetValueOrDefault<bool>("flag") && true', True),
     ('context.Variables.GetValueOrDefault("text", "d")', "value"),
