@@ -9,8 +9,8 @@ from shared.expressions.errors import ExpressionFailed
 Function = Callable[..., Any]
 Usual = Callable[[Any, list[Any]], str | None]
 """From type arguments and literal arguments to a template (see ``inline``) that does the same as the function for the
-usual case without calling it: ``{a0}`` is the receiver, which may stand there once, ``{a1}`` ... the arguments, ``{call}``
-the function's call for all other cases, with ``{u}`` as its receiver. None where there is no such case."""
+usual case without calling it: ``{a0}`` is the receiver, which may stand there once, ``{a1}`` ... the arguments,
+``{call}`` the function's call for all other cases, with ``{u}`` as its receiver. None where there is no such case."""
 
 
 class Member:
