@@ -71,10 +71,9 @@ class Choose(Policy):
         lines = []
         for place, branch in enumerate(self.branches):
             test = fusing.value(branch.condition, first=place == 0)
-            lines.append(
-                f"{'elif' if place else 'if'} {test}: outcome = {begin}({fusing.name(branch.statements)}, ctx)"
-            )
-        return [*lines, f"else: outcome = {begin}({fusing.name(self.otherwise)}, ctx)"]
+            lines.append(f"{'elif' if place else 'if'} {test}: chosen = {fusing.name(branch.statements)}")
+        lines.append(f"else: chosen = {fusing.name(self.otherwise)}")
+        return [*lines, "within = True", f"outcome = {begin}(chosen, ctx)", "within = False"]
 
     async def _from(self, place: int, ctx: Context) -> Outcome:
         """The same from a branch on, with what its condition needs read first."""

@@ -124,7 +124,7 @@ def _function(statements: Fused, leave: Leave) -> Call | None:
     unread = [f"if ctx.request.body is None: return {leaving}(None, 0, ctx)"] if fusing.reads_request else []
     text = [
         "def fused(ctx):",
-        *(f"    {line}" for line in (*unread, "frame = None", "try:")),
+        *(f"    {line}" for line in (*unread, "frame, within = None, False", "try:")),
         *(f"        {line}" for line in lines),
         "    except BodyNotBuffered:",
         f"        return {leaving}(None, at, ctx)",
@@ -132,9 +132,8 @@ def _function(statements: Fused, leave: Leave) -> Call | None:
         "        locate(statements, at, error)",
         "        raise",
         "    except Exception as error:",
-        "        wrong = failed(statements, at, sources, frame, error)",
-        "        if wrong is error: raise",
-        "        raise wrong from error",
+        "        if within or not sources[at]: raise",
+        "        raise failed(statements, at, sources[at], frame, error) from error",
         "    return None",
     ]
     exec(compile("\n".join(text), "<policies>", "exec"), names)
@@ -149,15 +148,13 @@ def locate_at(statements: Fused, at: int, error: GatewayError) -> None:
     locate(error, statements[at].place)
 
 
-def _failed(statements: Fused, at: int, sources: list[str], frame: list[Any] | None, error: Exception) -> Exception:
-    """What a policy's exception is to be: its expression's failure, or what it was."""
-    if not sources[at]:
-        return error
+def _failed(statements: Fused, at: int, source: str, frame: list[Any] | None, error: Exception) -> Exception:
+    """The error of a policy whose expression threw."""
     from shared.expressions.errors import ExpressionFailed, as_net_exception
 
     if frame is not None:
         frame[1].settle()
     failure = error if isinstance(error, ExpressionFailed) else as_net_exception(error)
-    failed = evaluation_failed(failure, sources[at])
+    failed = evaluation_failed(failure, source)
     locate_at(statements, at, failed)
     return failed

@@ -234,7 +234,7 @@ def test_a_used_up_limit_answers_429(backend: Backend) -> None:
         first, second, third = (chat(gateway) for _ in range(3))
         assert [first.status_code, second.status_code, third.status_code] == [200, 200, 429]
         wait = int(third.headers["retry-after"])
-        assert 1 <= wait <= 61
+        assert 1 <= wait <= 62  # the window, the second in which it was used, and what clocks may differ by
         assert third.json()["statusCode"] == 429
         assert third.json()["message"] == f"Token limit is exceeded. Try again in {wait} seconds."
         assert third.json()["error"]["code"] == "rate_limit_exceeded"
