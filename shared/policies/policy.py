@@ -75,7 +75,8 @@ class Policy(Markup):
 
     def fuse(self, fusing: "Fusing") -> list[str] | None:
         """The same as lines of Python with `ctx`, for policies that are in most documents and do little (see `fused`).
-        Lines that give an outcome put it in `outcome`, and set `within` while other policies run. None: it is called."""
+        Lines that give an outcome put it in `outcome`, and set `within` while other policies run. None: it is called.
+        """
         return None
 
 
