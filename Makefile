@@ -29,7 +29,7 @@ bench: $(VENV)/dev.stamp ## the gateway against bare forwarders (ARGS="--quick",
 bench-limits: $(VENV)/dev.stamp node_modules/.stamp ## token limits across processes
 	$(PY) -m tests.bench.limits $(ARGS)
 
-bench-telemetry: $(VENV)/dev.stamp ## memory over 50,000 calls while telemetry cannot be sent
+bench-telemetry: $(VENV)/dev.stamp ## what telemetry costs: throughput, and memory while it cannot be sent
 	$(PY) -m tests.bench.telemetry $(ARGS)
 
 bench-safety: $(VENV)/dev.stamp ## what content safety adds to a call
