@@ -25,8 +25,8 @@ log = logging.getLogger("gateway")
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription as policies see it (`context.Subscription`). Keys are stored as hashes only, so they read as
-    empty.
+    """A subscription as policies see it (`context.Subscription`). Keys are stored as hashes only, so both read as empty;
+    the one that came with a request is `Context.subscription_key`.
     """
 
     id: str
@@ -37,26 +37,8 @@ class Subscription:
     start_date: datetime | None = None
     end_date: datetime | None = None
     owner: str = ""
-    key: str = ""
     primary_key: str = ""
     secondary_key: str = ""
-
-
-def _with_key(of: Subscription, key: str) -> Subscription:
-    """The subscription with the key that came: `replace`, which is on the path of most requests, at half its price."""
-    return Subscription(
-        of.id,
-        of.name,
-        of.scope,
-        of.state,
-        of.created_date,
-        of.start_date,
-        of.end_date,
-        of.owner,
-        key,
-        of.primary_key,
-        of.secondary_key,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +231,7 @@ class Context:
         "operation",
         "product",
         "subscription_key",
-        "_subscription",
+        "subscription",
         "user",
         "backend",
         "backend_id",
@@ -281,7 +263,7 @@ class Context:
         self.operation: Operation | None = None
         self.product: Product | None = None
         self.subscription_key = ""
-        self._subscription: Subscription | None = None
+        self.subscription: Subscription | None = None
         self.user: User | None = None
         self.backend: BackendInfo | None = None
         self.backend_id: str | None = None
@@ -310,18 +292,6 @@ class Context:
         if self._request_id is None:
             self._request_id = uuid.uuid4()
         return self._request_id
-
-    @property
-    def subscription(self) -> Subscription | None:
-        """Whose key the caller used. `key` is the one that came with this request: the gateway keeps hashes only."""
-        found = self._subscription
-        if found is not None and self.subscription_key and not found.key:
-            found = self._subscription = _with_key(found, self.subscription_key)
-        return found
-
-    @subscription.setter
-    def subscription(self, subscription: Subscription | None) -> None:
-        self._subscription = subscription
 
     @property
     def elapsed(self) -> timedelta:

@@ -202,7 +202,7 @@ SUBSCRIPTION = NetType(
     properties=returning(
         "string",
         Id=attribute("id"),
-        Key=attribute("key"),
+        Key=lambda run, subscription: run.ctx.subscription_key,
         Name=attribute("name"),
         PrimaryKey=attribute("primary_key"),
         SecondaryKey=attribute("secondary_key"),

@@ -91,6 +91,7 @@ REST = [
     ("context.Product.Groups.First().Id", "developers"),
     ("context.Product.SubscriptionLimit == null", True),
     ("context.Subscription.Id", "sub-1"),
+    ("context.Subscription.Key", "the caller's"),
     ("context.Subscription?.CreatedDate.Year", 2024),
     ("context.Subscription.EndDate == null", True),
     ("context.User == null", True),

@@ -77,7 +77,6 @@ def context(*, variables: dict[str, Any] | None = None, body: bytes | None = CHA
         ),
         subscription=SimpleNamespace(
             id="sub-1",
-            key="",
             name="Team",
             primary_key="",
             secondary_key="",
@@ -85,6 +84,7 @@ def context(*, variables: dict[str, Any] | None = None, body: bytes | None = CHA
             start_date=None,
             end_date=None,
         ),
+        subscription_key="the caller's",
         user=None,
         deployment=SimpleNamespace(region="West Europe", service_name="gw", gateway_id="managed", certificates={}),
         backend=SimpleNamespace(id="pool", type="Pool", url=""),

@@ -99,6 +99,24 @@ def test_a_backend_that_does_not_answer_is_an_error_of_forward_request(
     assert (found["Source"], found["Reason"], found["Path"]) == ("forward-request", reason, "forward-request[1]")
 
 
+def test_a_policy_sees_the_key_that_came(backend: Backend) -> None:
+    config = """
+        named_values: { key: { env: TEAM_KEY }, other: { env: TEAM_OTHER_KEY } }
+        subscriptions:
+          team: { display_name: Team, scope: all-apis, keys: { primary: "{{key}}", secondary: "{{other}}" } }
+    """
+    who = '@(context.Subscription.Id + " " + context.Subscription.Key)'
+    shown = f'<set-header name="x-who"><value>{who}</value></set-header>'
+    keys = {"TEAM_KEY": "primary-key-of-the-team", "TEAM_OTHER_KEY": "other-key-of-the-team"}
+    needed = {"subscription_required": True}
+    with policies(document(shown), backend.url, config=config, environment=keys, api=needed) as gateway:
+        seen = []
+        for key in keys.values():
+            gateway.call(headers={"Ocp-Apim-Subscription-Key": key})
+            seen.append(backend.last.header("x-who"))
+    assert seen == [f"team {key}" for key in keys.values()]
+
+
 def test_errors_before_any_policy_reach_on_error_of_the_scopes_known_by_then(backend: Backend) -> None:
     config = "policy: global.xml\n"
     files = {"global.xml": document(backend="<forward-request />", on_error=TELL + mark("global"))}
