@@ -70,7 +70,9 @@ def openai_usage(usage: object) -> Usage | None:
     else:
         return None
     prompt, completion = number(usage.get(of_prompt)), number(usage.get(of_completion))
-    total = max(number(usage.get("total_tokens")), prompt + completion)
+    total, least = number(usage.get("total_tokens")), prompt + completion
+    if total < least:
+        total = least
     asked, answered = usage.get(of_prompt + "_details"), usage.get(of_completion + "_details")
     if not asked and not answered:
         return Usage(prompt, completion, total)

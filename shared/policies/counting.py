@@ -1,5 +1,7 @@
 """How a policy takes room from a counter: each request is counted once under a key, however many policies share it."""
 
+from typing import Protocol
+
 from shared.context import Context
 from shared.policies.policy import Policy
 from shared.stores.limiter import Limiter
@@ -10,20 +12,26 @@ class Counted(list[tuple[str, Limit]]):
     """What a request has been counted under: keys and limits."""
 
 
-class Room:
+class Room(Protocol):
     """Room that a request took: settle it once with what was used."""
 
-    __slots__ = ("_admission", "_counts")
+    def settle(self, actual: int) -> object:
+        """Replace what was taken by what was used; a second call does nothing."""
+        ...
 
-    def __init__(self, admission: Admission | None, *, counts: bool = False) -> None:
-        """Without an admission the request has been counted already, and there is nothing to settle."""
+
+class Lent:
+    """Room that is given back: another policy counts the request. Without an admission none was taken."""
+
+    __slots__ = ("_admission",)
+
+    def __init__(self, admission: Admission | None) -> None:
         self._admission = admission
-        self._counts = counts
 
     def settle(self, actual: int) -> None:
-        """Replace what was taken by what was used; a second call does nothing."""
+        """Give it back."""
         if self._admission is not None:
-            self._admission.settle(actual if self._counts else 0)
+            self._admission.release()
 
 
 async def take(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refusal:
@@ -46,7 +54,7 @@ def take_now(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refusa
     """
     counted: Counted | None = ctx.notes.get(Counted)
     if counted is not None and (key, limit) in counted:
-        return Room(None)
+        return Lent(None)
     decision = ctx.services.get(Limiter).try_admit(key, limit, amount)
     return None if decision is None else _taken(ctx, key, limit, decision)
 
@@ -57,10 +65,10 @@ def _taken(ctx: Context, key: str, limit: Limit, decision: Admission | Refusal) 
     counted: Counted | None = ctx.notes.get(Counted)
     if counted is None:
         ctx.notes[Counted] = Counted([(key, limit)])
-        return Room(decision, counts=True)
+        return decision
     first = not any(other == key and _periods(limit) <= _periods(known) for other, known in counted)
     counted.append((key, limit))
-    return Room(decision, counts=first)
+    return decision if first else Lent(decision)
 
 
 def left(ctx: Context, key: str, limit: Limit) -> Remaining:

@@ -25,7 +25,6 @@ Settle = Callable[[Usage | None], None]
 _READ_AHEAD = 1_048_576
 # Backends that said they do not know stream_options: remembered, so that each stream does not ask in vain.
 _REFUSERS = 256
-_IDENTITY = (b"accept-encoding", b"identity")
 
 
 class Refusers(dict[str, None]):
@@ -339,9 +338,11 @@ class ObservedBackends:
         raw, whole = request.headers.raw, request.body
         asked = None
         if call is not None:
-            # What is compressed could only be read by unpacking it on the way.
-            request.headers.raw = [pair for pair in raw if pair[0] != b"accept-encoding"]
-            request.headers.raw.append(_IDENTITY)
+            for name, _ in raw:
+                if name == b"accept-encoding":
+                    # What is compressed could only be read by unpacking it on the way.
+                    request.headers.replace(name, "identity")
+                    break
             asked = _asked(ctx, call) if call.stream else None
         options: dict[str, Any] = {}
         if header_timeout is not None or continue_timeout is not None or follow_redirects:
@@ -474,7 +475,7 @@ async def _joined(parts: list[bytes], rest: AsyncIterator[bytes] | None) -> Asyn
 def _is_json(headers: Headers) -> bool:
     for name, value in headers.raw:
         if name == b"content-type":
-            return b"json" in value.lower()
+            return value == b"application/json" or b"json" in value.lower()
     return True
 
 
