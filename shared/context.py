@@ -25,8 +25,8 @@ log = logging.getLogger("gateway")
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A subscription as policies see it (`context.Subscription`). Keys are stored as hashes only, so both read as empty;
-    the one that came with a request is `Context.subscription_key`.
+    """A subscription as policies see it (`context.Subscription`). Keys are stored as hashes only, so both read as
+    empty; the one that came with a request is `Context.subscription_key`.
     """
 
     id: str
