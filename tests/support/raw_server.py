@@ -37,7 +37,10 @@ class Peer:
         return body
 
     async def send(self, data: bytes) -> None:
-        self.writer.write(data)
+        try:
+            self.writer.write(data)
+        except RuntimeError as closed:  # uvloop's word for a connection that has ended; asyncio only warns
+            raise ConnectionResetError from closed
         await self.writer.drain()
 
     async def answer(self, body: bytes = b"ok", status: bytes = b"200 OK", headers: bytes = b"") -> None:

@@ -338,7 +338,7 @@ def test_a_failover_is_two_calls(system: System) -> None:
     system.backend.scripts.append(Script(status=429))
     answer, trace_id = system.post("/pool/chat/completions", headers=key())
     assert answer.status_code == 200
-    item, calls = system.request(trace_id), system.calls(trace_id)
+    item, calls = system.request(trace_id), system.attempts(trace_id)
     assert [facts(call) for call in calls] == [("POST first", "429", False), ("POST other", "200", True)]
     assert [call.properties["apim.backend.attempt"] for call in calls] == ["1", "2"]
     assert [call.properties.get("apim.backend.failover") for call in calls] == [None, "429"]
@@ -366,7 +366,7 @@ def test_each_hop_of_a_redirect_is_a_call(system: System) -> None:
         answer, trace_id = system.post("/moved/chat/completions", headers=key())
         assert answer.status_code == 200
         seen = elsewhere.requests[-1].header("traceparent")
-    first, second = system.calls(trace_id)
+    first, second = system.attempts(trace_id)
     assert facts(first) == ("POST main", "307", True)
     assert facts(second) == ("POST 127.0.0.1", "200", True)
     assert system.backend.last.header("traceparent") == f"00-{trace_id}-{first.data['id']}-01"
