@@ -165,8 +165,7 @@ def test_health_and_management_are_none(system: System) -> None:
 def test_without_a_configuration_it_is_a_request(tmp_path: Any) -> None:
     with AppInsights() as insights, running("apis: 1", environment=insights.environment) as gateway:
         assert httpx.get(gateway.url + "/any/where").status_code == 503
-        gateway.app.services.telemetry.flush(10)  # type: ignore[union-attr]
-        (item,) = insights.of("RequestData")
+        (item,) = insights.wait_for("RequestData")
         assert facts(item) == ("GET", "503", False)
         assert item.data["url"].endswith("/any/where")
 
@@ -182,6 +181,8 @@ def test_what_waits_of_a_request_is_short_however_long_its_head_is() -> None:
             assert httpx.get(gateway.url + "/any/models?" + "q" * 9_000, headers=long).status_code == 200
             assert httpx.get(gateway.url + "/any/models/" + "m" * 9_000, headers=long).status_code == 404
             telemetry: Any = gateway.app.services.telemetry
+            while len(telemetry.requests) < 2:  # an answer is there a moment before it is told
+                time.sleep(0.01)
             waiting = telemetry.requests.take(9, 9)  # before anything is loaded that sends it
     assert backend.last.header("tracestate") == state
     assert len(waiting) == 2
