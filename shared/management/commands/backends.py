@@ -11,16 +11,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from shared.backends.auth.managed_identity import AzureIdentity
 from shared.config.loader import load
 from shared.management.backends import shared_state
+from shared.management.commands.storage import NO_STORAGE, storage_account
 from shared.management.commands.terminal import CommandFailed, in_columns
 from shared.settings import Settings, SettingsError, from_environment, is_local
-from shared.stores.account import Account
 from shared.stores.breaker_state import TABLE, BreakerStore
 from shared.stores.protocols import StoreError
 
-OK, USAGE, NO_STORAGE = 0, 2, 3
+OK, USAGE = 0, 2
 
 EPILOG = """The view of one instance (calls in flight, announced limits, recent errors): GET /_management/backends with
 a token of `python -m shared debug-token` as Apim-Debug-Authorization.
@@ -63,18 +62,8 @@ async def _state(settings: Settings) -> dict[str, Any]:
     if loaded.gateway is None:
         first = loaded.problems[0] if loaded.problems else "no reason given"
         raise CommandFailed(USAGE, f"the configuration cannot be used: {first}")
-    identity = AzureIdentity(settings.identity_client_id, local=is_local(settings.environment))
-    account = Account.of(settings, identity.credential)
-    if account is None:
-        raise CommandFailed(
-            NO_STORAGE,
-            "no storage is set up: set GATEWAY_TABLES_CONNECTION_STRING or GATEWAY_TABLES_ENDPOINT to the gateway's",
-        )
-    try:
+    async with storage_account(settings) as account:
         changes = await BreakerStore(account.tables.table(TABLE)).read()
-    finally:
-        await account.close()
-        await identity.aclose()
     return shared_state(loaded.gateway.backends, changes, datetime.now(UTC))
 
 

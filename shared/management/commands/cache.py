@@ -20,13 +20,13 @@ from shared.backends.target import compile_backend
 from shared.config.key_vault import KeyVault
 from shared.config.loader import load
 from shared.management.cache import CacheAdmin, Line, Outcome, Pair, calibration, loosest, read_pairs, stock_document
+from shared.management.commands.storage import NO_STORAGE, storage_account
 from shared.management.commands.terminal import CommandFailed, in_columns
 from shared.settings import Settings, SettingsError, from_environment, is_local
-from shared.stores.account import Account
 from shared.stores.protocols import StoreError
 from shared.stores.semantic_cache.table_log import TABLE, TableLog
 
-OK, USAGE, UNAVAILABLE = 0, 2, 3
+OK, USAGE, NO_ANSWER = 0, 2, NO_STORAGE
 AT_ONCE = 512
 
 EPILOG = """exit status: 0 done, 2 wrong arguments, settings or configuration, 3 storage or embeddings do not answer"""
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     except SettingsError as error:
         message, status = str(error), USAGE
     except StoreError as error:
-        message, status = f"storage does not answer: {error}", UNAVAILABLE
+        message, status = f"storage does not answer: {error}", NO_ANSWER
     else:
         print(told)
         return OK
@@ -84,14 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _administer(settings: Settings, arguments: argparse.Namespace) -> str:
-    identity = AzureIdentity(settings.identity_client_id, local=is_local(settings.environment))
-    account = Account.of(settings, identity.credential)
-    if account is None:
-        raise CommandFailed(
-            UNAVAILABLE,
-            "no storage is set up: set GATEWAY_TABLES_CONNECTION_STRING or GATEWAY_TABLES_ENDPOINT to the gateway's",
-        )
-    try:
+    async with storage_account(settings) as account:
         admin = CacheAdmin(TableLog(account.tables.table(TABLE, deadline=60.0)), time.time)
         match arguments.verb:
             case "stats":
@@ -101,9 +94,6 @@ async def _administer(settings: Settings, arguments: argparse.Namespace) -> str:
                 return json.dumps({"deleted": deleted}) if arguments.json else f"deleted {deleted} entries"
             case _:
                 return await _show(admin, arguments.namespace, arguments.id, as_json=arguments.json)
-    finally:
-        await account.close()
-        await identity.aclose()
 
 
 async def _stats(admin: CacheAdmin, *, as_json: bool) -> str:
@@ -147,7 +137,7 @@ async def _calibrate(settings: Settings, arguments: argparse.Namespace, pairs: S
         model = await _model(settings, identity, arguments)
         lines = calibration(pairs, await _cosines(embeddings, model, pairs))
     except EmbeddingsUnavailable as error:
-        raise CommandFailed(UNAVAILABLE, f"no embeddings: {error}") from error
+        raise CommandFailed(NO_ANSWER, f"no embeddings: {error}") from error
     finally:
         await embeddings.aclose()
         await identity.aclose()

@@ -11,17 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from shared.backends.auth.managed_identity import AzureIdentity
 from shared.errors import Refusal
 from shared.gateway.limiting import Limiting
-from shared.management.commands.terminal import in_columns
+from shared.management.commands.storage import NO_STORAGE, storage_account
+from shared.management.commands.terminal import CommandFailed, in_columns
 from shared.management.limits import Limits, Row
 from shared.settings import SettingsError, from_environment, is_local
-from shared.stores.account import Account
 from shared.stores.clock import StorageClock
 from shared.stores.protocols import StorageRefused, StoreError
 
-OK, REFUSED, USAGE, NO_STORAGE = 0, 1, 2, 3
+OK, REFUSED, USAGE = 0, 1, 2
 
 EPILOG = """The table tells what instances have written: it is behind by seconds, and counts leases as used.
 exit status: 0 done, 1 nothing is counted under that key, 2 wrong settings, 3 storage is not set up or fails"""
@@ -42,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     logging.getLogger("azure").setLevel(logging.ERROR)  # each credential it tries in vain would add its own warning
     try:
         return asyncio.run(_run(arguments))
+    except CommandFailed as failure:
+        message, status = str(failure), failure.status
     except Refusal as refusal:
         message, status = refusal.message, REFUSED
     except SettingsError as error:
@@ -56,18 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _run(arguments: argparse.Namespace) -> int:
     settings = from_environment(base=Path.cwd(), local=is_local(os.environ))
-    identity = AzureIdentity(settings.identity_client_id, local=is_local(settings.environment))
     clock = StorageClock(time.time)
-    account = Account.of(settings, identity.credential, clock)
-    if account is None:
-        where = "GATEWAY_TABLES_CONNECTION_STRING or GATEWAY_TABLES_ENDPOINT"
-        print(f"limits {arguments.verb}: no storage is set up: set {where} to the gateway's", file=sys.stderr)
-        return NO_STORAGE
-    try:
+    async with storage_account(settings, clock) as account:
         await _do(arguments, Limits(Limiting.admin_of(account, clock)))
-    finally:
-        await account.close()
-        await identity.aclose()
     return OK
 
 

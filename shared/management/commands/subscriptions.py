@@ -12,18 +12,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO, get_args
 
-from shared.backends.auth.managed_identity import AzureIdentity
 from shared.config.loader import load
 from shared.config.models import Gateway
 from shared.errors import Refusal
+from shared.management.commands.storage import NO_STORAGE, storage_account
 from shared.management.commands.terminal import CommandFailed, in_columns
 from shared.management.subscriptions import NewSubscription, Shown, State, Subscriptions, Which
 from shared.settings import Settings, SettingsError, from_environment, is_local
-from shared.stores.account import Account
 from shared.stores.protocols import StorageRefused, StorageUnavailable
 from shared.stores.subscriptions import TABLE, KeyDigest, SubscriptionStore
 
-OK, REFUSED, USAGE, NO_STORAGE = 0, 1, 2, 3
+OK, REFUSED, USAGE = 0, 1, 2
 NEVER = "never"
 
 EPILOG = """exit status: 0 done, 1 refused (no such subscription, a conflict, not possible),
@@ -93,21 +92,11 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    identity = AzureIdentity(settings.identity_client_id, local=is_local(settings.environment))
-    account = Account.of(settings, identity.credential)
-    if account is None:
-        raise CommandFailed(
-            NO_STORAGE,
-            "no storage is set up: set GATEWAY_TABLES_CONNECTION_STRING or GATEWAY_TABLES_ENDPOINT to the gateway's",
-        )
     digest = KeyDigest(settings.key_hash_secret)
-    try:
+    async with storage_account(settings) as account:
         store = SubscriptionStore(account.tables.table(TABLE), digest.check)
         subscriptions = Subscriptions(store, digest, await _configuration(settings, arguments.verb))
         await _do(arguments, subscriptions, settings.environment)
-    finally:
-        await account.close()
-        await identity.aclose()
     return OK
 
 
