@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from shared.llm.conversations.chat_completions import choices_of
-from shared.llm.conversations.conversation import Conversation, Growing, Items, settled, turns
+from shared.llm.conversations.chat_completions import GrowingChoices
+from shared.llm.conversations.conversation import Conversation, Growing, turns
+from shared.llm.schemas.schema import choices_in
 
 
 class Completions(Conversation):
@@ -16,7 +17,7 @@ class Completions(Conversation):
 
     def answered(self, document: Any) -> list[Any]:
         """A message for each choice."""
-        texts = [choice.get("text") for choice in choices_of(document)]
+        texts = [choice.get("text") for choice in choices_in(document)]
         return [{"role": "assistant", "content": text} for text in texts if isinstance(text, str)]
 
     def growing(self, most: int) -> Growing:
@@ -24,20 +25,11 @@ class Completions(Conversation):
         return _Growing(most)
 
 
-class _Growing(Growing):
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
-        self._choices = Items()
-
-    def add(self, event: Any) -> None:
-        for choice in choices_of(event):
-            text = choice.get("text")
-            message = self.item(self._choices, choice.get("index", 0))
-            if message is not None and isinstance(text, str):
-                self.grow(message, "content", text)
-
-    def messages(self) -> list[Any]:
-        return [{"role": "assistant", **message} for message in settled(self._choices)]
+class _Growing(GrowingChoices):
+    def add_choice(self, message: dict[str, Any], choice: Mapping[str, Any]) -> None:
+        text = choice.get("text")
+        if isinstance(text, str):
+            self.grow(message, "content", text)
 
 
 COMPLETIONS = Completions()

@@ -3,7 +3,17 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from shared.llm.schemas.schema import Body, Count, Schema, choices_of, note_finish, note_model, smallest, text
+from shared.llm.schemas.schema import (
+    Body,
+    Count,
+    Schema,
+    choices_in,
+    choices_of,
+    note_finish,
+    note_model,
+    smallest,
+    text,
+)
 from shared.llm.tokens import chat_tokens
 from shared.llm.usage import Facts, openai_usage
 
@@ -30,18 +40,13 @@ class ChatCompletions(Schema):
             return
         facts.usage = openai_usage(document.get("usage")) or facts.usage
         note_model(document, facts)
-        for choice in _choices(document):
+        for choice in choices_in(document):
             note_finish(choice.get("finish_reason"), facts)
 
     def text(self, document: Any) -> str:
         """What the messages of a document, or the deltas of a chunk, say."""
-        said = [choice.get("delta") or choice.get("message") for choice in _choices(document)]
+        said = [choice.get("delta") or choice.get("message") for choice in choices_in(document)]
         return "".join(part for one in said if isinstance(one, dict) for part in _said(one))
-
-
-def _choices(document: Any) -> list[Mapping[str, Any]]:
-    choices = document.get("choices") if isinstance(document, dict) else None
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
 
 
 def _said(message: Mapping[str, Any]) -> Iterable[str]:

@@ -1,9 +1,8 @@
 """Completions: https://platform.openai.com/docs/api-reference/completions"""
 
-from collections.abc import Mapping
 from typing import Any
 
-from shared.llm.schemas.schema import Body, Count, Schema, choices_of, note_finish, note_model, text
+from shared.llm.schemas.schema import Body, Count, Schema, choices_in, choices_of, note_finish, note_model, text
 from shared.llm.tokens import input_tokens
 from shared.llm.usage import Facts, number, openai_usage
 
@@ -34,17 +33,12 @@ class Completions(Schema):
             return
         facts.usage = openai_usage(document.get("usage")) or facts.usage
         note_model(document, facts)
-        for choice in _choices(document):
+        for choice in choices_in(document):
             note_finish(choice.get("finish_reason"), facts)
 
     def text(self, document: Any) -> str:
         """The text of all choices of a document or a chunk."""
-        return "".join(text(choice.get("text")) for choice in _choices(document))
-
-
-def _choices(document: Any) -> list[Mapping[str, Any]]:
-    choices = document.get("choices") if isinstance(document, dict) else None
-    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+        return "".join(text(choice.get("text")) for choice in choices_in(document))
 
 
 COMPLETIONS = Completions()

@@ -89,6 +89,12 @@ def smallest(body: Body, *names: str) -> int | None:
     return smallest
 
 
+def choices_in(document: Any) -> list[Mapping[str, Any]]:
+    """The choices of a document or a chunk; none where it has none."""
+    choices = document.get("choices") if isinstance(document, dict) else None
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
 def choices_of(body: Body) -> int:
     """How many answers are asked for (`n`)."""
     return max(1, number(body.get("n")))
