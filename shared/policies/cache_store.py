@@ -1,6 +1,5 @@
 """cache-store: keeps the response to a GET for cache-lookup."""
 
-from collections.abc import AsyncIterator
 from typing import ClassVar
 
 from pydantic import Field
@@ -11,6 +10,7 @@ from shared.message import PACKED, GatewayResponse, unpacked
 from shared.policies.cache_lookup import CacheMiss, cache_control, write_response
 from shared.policies.expression import Expression
 from shared.policies.policy import Policy, Section
+from shared.policies.remembered import remembered
 from shared.stores.cache import Caches
 
 # Larger responses pass by: a cache that they fill serves nobody.
@@ -48,7 +48,7 @@ class CacheStore(Policy):
         if response.body is not None:
             await kept.keep(response.body)
         elif response.stream is not None:
-            response.stream = kept.watch(response.stream)
+            response.stream = remembered(response.stream, LARGEST, kept.keep_stream)
         response.headers.set("cache-control", cache_control(miss, seconds))
         return None
 
@@ -72,20 +72,10 @@ class _Kept:
         if len(body) <= LARGEST:
             await self._cache.put(self._key, write_response(self._head, body, self._expires), self._seconds)
 
-    async def watch(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The same stream; what came through is kept when it ends as it should."""
-        parts: list[bytes] = []
-        size = 0
-        async for part in stream:
-            size += len(part)
-            if size <= LARGEST:
-                parts.append(part)
-            else:
-                parts.clear()
-            yield part
-        if size > LARGEST or self._coding not in ("", *PACKED):
+    async def keep_stream(self, body: bytes) -> None:
+        """Keep what came through as a stream."""
+        if self._coding not in ("", *PACKED):
             return
-        body = b"".join(parts)
         try:
             # Another caller may not take this coding.
             await self.keep(unpacked(body, self._coding, LARGEST) if self._coding else body)

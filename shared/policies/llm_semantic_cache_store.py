@@ -1,6 +1,5 @@
 """llm-semantic-cache-store and azure-openai-semantic-cache-store: keep an answer for prompts of the same meaning."""
 
-from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -15,6 +14,7 @@ from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.nodes import Element
 from shared.policies.policy import Policy, Section
+from shared.policies.remembered import remembered
 from shared.policies.semantic_miss import SemanticMiss
 from shared.stores.semantic_cache.cache import SemanticCache
 
@@ -53,9 +53,9 @@ class LlmSemanticCacheStore(Policy):
             return None
         recorded = _Recorded(ctx, miss, response, await self.duration(ctx))
         if response.body is not None:
-            recorded.take(response.body)
+            await recorded.take(response.body)
         elif response.stream is not None:
-            response.stream = recorded.watch(response.stream)
+            response.stream = remembered(response.stream, LARGEST, recorded.take)
         miss.storing = True
         ctx.on_completion(recorded.keep)
         return None
@@ -83,23 +83,9 @@ class _Recorded:
         self._coding = (response.headers.get("content-encoding") or "").lower()
         self._body: bytes | None = None
 
-    def take(self, body: bytes) -> None:
+    async def take(self, body: bytes) -> None:
         """The whole answer."""
         self._body = body
-
-    async def watch(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The same stream, remembered when it ends as it should."""
-        parts: list[bytes] = []
-        size = 0
-        async for part in stream:
-            size += len(part)
-            if size <= LARGEST:
-                parts.append(part)
-            else:
-                parts.clear()
-            yield part
-        if size <= LARGEST:
-            self._body = b"".join(parts)
 
     async def keep(self, completion: Completion) -> None:
         """Once the answer is out: keep it on the side, if it is one to keep."""
