@@ -107,8 +107,8 @@ class LlmTokenLimit(Policy):
         exchange = LlmExchange.of(ctx)
         call = exchange.call_now()
         counting = Counting(self.counter_key.now(ctx) or "", limit, call)
-        if self._counts_prompt or (call is not None and call.stream):
-            return self._with_prompt(ctx, exchange, counting)
+        if self._needs_prompt(call):
+            return self._waiting(ctx, exchange, counting)
         amount = self._reserve(ctx, counting)
         room = take_now(ctx, counting.key, limit, amount)
         if room is None:
@@ -121,16 +121,12 @@ class LlmTokenLimit(Policy):
         exchange = LlmExchange.of(ctx)
         call = await exchange.call()
         key = await self.counter_key(ctx) or ""
-        counting = Counting(key, await self._limit(ctx), call)
-        if self._counts_prompt or (call is not None and call.stream):
-            await self._with_prompt(ctx, exchange, counting)
-        else:
-            amount = self._reserve(ctx, counting)
-            self._begin(ctx, exchange, counting, await take(ctx, key, counting.limit, amount))
+        await self._waiting(ctx, exchange, Counting(key, await self._limit(ctx), call))
 
-    async def _with_prompt(self, ctx: Context, exchange: LlmExchange, counting: Counting) -> None:
-        """With the prompt counted by a tokenizer before."""
-        counting.prompt = await self._prompt(ctx, exchange, counting.call)
+    async def _waiting(self, ctx: Context, exchange: LlmExchange, counting: Counting) -> None:
+        """With whatever has to be waited for, such as the prompt counted by a tokenizer."""
+        if self._needs_prompt(counting.call):
+            counting.prompt = await self._prompt(ctx, exchange, counting.call)
         amount = self._reserve(ctx, counting)
         self._begin(ctx, exchange, counting, await take(ctx, counting.key, counting.limit, amount))
 
@@ -180,6 +176,9 @@ class LlmTokenLimit(Policy):
         if self.estimate_prompt_tokens and ctx.request.method == "POST" and (call is None or not call.schema.counted):
             raise Refused(_CANNOT_ESTIMATE, status=400, source=self.element, reason="UnableToEstimateTokens")
         return await exchange.prompt_tokens(wait=self.reservation == "strict") if call is not None else 0
+
+    def _needs_prompt(self, call: LlmCall | None) -> bool:
+        return self._counts_prompt or (call is not None and call.stream)
 
     @cached_property
     def _counts_prompt(self) -> bool:
