@@ -128,9 +128,7 @@ def _start(statements: Statements, rest: Iterator[Statement], ctx: Context) -> O
             locate(error, statement.place)
             raise
         if outcome is not None:
-            if isinstance(outcome, GatewayResponse) or (statement.locates and statement is statements[-1]):
-                return outcome
-            return _go_on(outcome, statement, rest, ctx)
+            return _with(outcome, statement, statements, rest, ctx)
     return None
 
 
@@ -138,11 +136,20 @@ def _leave(statements: Statements, outcome: Outcome | Waiting, place: int, ctx: 
     """Go on where a fused function left off: with a statement's outcome, or (None) with the statement itself."""
     if outcome is None:
         return _start(statements, iter(statements[place:]), ctx)
-    statement = statements[place]
-    last = place + 1 == len(statements)
-    if isinstance(outcome, GatewayResponse) or (statement.locates and last):
+    return _with(outcome, statements[place], statements, iter(statements[place + 1 :]), ctx)
+
+
+def _with(
+    outcome: GatewayResponse | Waiting,
+    statement: Statement,
+    statements: Statements,
+    rest: Iterator[Statement],
+    ctx: Context,
+) -> GatewayResponse | Waiting:
+    """A response ends the run. What is to be waited for does so too where nothing follows and it locates its errors."""
+    if isinstance(outcome, GatewayResponse) or (statement.locates and statement is statements[-1]):
         return outcome
-    return _go_on(outcome, statement, iter(statements[place + 1 :]), ctx)
+    return _go_on(outcome, statement, rest, ctx)
 
 
 async def _go_on(begun: Waiting, statement: Statement, rest: Iterator[Statement], ctx: Context) -> Outcome:
