@@ -39,6 +39,8 @@ subscriptions:
     keys: { primary: "{{subscription-key}}" }
 """
 
+WITH_POLICY = PLAIN.replace("    backend: mock\n", "    backend: mock\n    policy: policies/llm.xml\n")
+
 # What a policy document of the usual kind costs: a token of the managed identity, the model read from the body, a
 # choice of the backend, variables, a retry.
 POLICIES = """\
@@ -78,9 +80,7 @@ count="2" interval="0" first-fast-retry="true">
   </on-error>
 </policies>
 """
-WITH_POLICIES = PLAIN.replace("    backend: mock\n", "    backend: mock\n    policy: policies/llm.xml\n").replace(
-    "backends:\n", 'backends:\n  other: { url: "http://127.0.0.1:9" }\n'
-)
+WITH_POLICIES = WITH_POLICY.replace("backends:\n", 'backends:\n  other: { url: "http://127.0.0.1:9" }\n')
 
 # A token limit nobody reaches, with what the import wizard writes: what counting costs.
 TOKEN_LIMIT = """\
@@ -152,7 +152,6 @@ TOKEN_METRIC = """\
   </outbound>
 </policies>
 """
-WITH_POLICY = PLAIN.replace("    backend: mock\n", "    backend: mock\n    policy: policies/llm.xml\n")
 
 GATEWAYS = (
     GatewayVariant("gateway", PLAIN),

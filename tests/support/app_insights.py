@@ -19,10 +19,9 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from tests.support.service import Received, Reply, Service, reply_json
+from tests.support.service import Received, Reply, Scripted, Service, reply_json
 
 KEY = "00000000-0000-4000-8000-000000000001"
 # What each kind of item must have, https://github.com/microsoft/ApplicationInsights-Home/tree/main/EndpointSpecs/Schemas
@@ -73,7 +72,7 @@ class Item:
         return self.tags.get("ai.operation.parentId")
 
 
-class AppInsights:
+class AppInsights(Scripted):
     """The endpoint; start it with `with`. An item of a wrong shape is refused as the service does, and kept in
     `flaws`."""
 
@@ -121,15 +120,6 @@ class AppInsights:
             for item in self.of("MetricData")
             if item.name == name and namespace in (None, item.data.get("ns"))
         )
-
-    def __enter__(self) -> Self:
-        self.service.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.service.__exit__(kind, failure, trace)
 
     def _track(self, request: Received) -> Reply:
         with self._lock:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
-from tests.support.service import Reply, Service, reply_json
+from tests.support.service import Reply, Scripted, Service, reply_json
 
 
 def rsa_key() -> rsa.RSAPrivateKey:
@@ -19,7 +18,7 @@ def rsa_key() -> rsa.RSAPrivateKey:
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-class OpenIdProvider:
+class OpenIdProvider(Scripted):
     """`discovery` maps paths to issuers: each path is a discovery document with the same keys."""
 
     def __init__(self, discovery: dict[str, str] | None = None) -> None:
@@ -62,15 +61,6 @@ class OpenIdProvider:
         defaults = {"iss": self.issuer, "aud": "api", "sub": "someone", "exp": int(time.time()) + 60}
         given = {name: value for name, value in {**defaults, **claims}.items() if value is not None}
         return jwt.encode(given, key, algorithm="RS256", headers={"kid": kid})
-
-    def __enter__(self) -> Self:
-        self.service.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.service.__exit__(kind, failure, trace)
 
     def _document(self, issuer: str) -> Reply:
         if self.down:

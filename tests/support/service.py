@@ -131,3 +131,18 @@ class Service:
             handler.wfile.write(reply.body)
         except OSError:
             handler.close_connection = True  # the client did not wait
+
+
+class Scripted:
+    """What stands in for a certain service: runs as long as the `service` that its subclass sets up."""
+
+    service: Service
+
+    def __enter__(self) -> Self:
+        self.service.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.service.__exit__(kind, failure, trace)
