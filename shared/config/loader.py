@@ -2,6 +2,7 @@
 
 import asyncio
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from shared.config.responses import DocumentResponses
 
 Location = tuple[str | int, ...]
+
+# YAML's \u can write one; UTF-8 cannot, so it would fail whatever writes it: a header, a log, a file.
+SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(slots=True)
@@ -103,6 +107,8 @@ def _substitute(loaded: Loaded, node: Any, location: Location) -> Any:
         return {key: _substitute(loaded, value, (*location, key)) for key, value in node.items()}
     if isinstance(node, list):
         return [_substitute(loaded, value, (*location, index)) for index, value in enumerate(node)]
+    if isinstance(node, str) and (lone := SURROGATE.search(node)):
+        loaded.problem(location, f"\\u{ord(lone[0]):04x} is half of a character: no text may hold it")
     if isinstance(node, str) and location[:1] != ("named_values",):
         declared = loaded.tree.get("named_values") or {}
 

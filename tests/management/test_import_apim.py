@@ -200,6 +200,22 @@ async def test_api_is_left_out_when_one_of_its_files_cannot_be_read(tmp_path: Pa
     assert read(out)["apis"].keys() == {"chat"}
 
 
+async def test_what_has_half_a_character_is_left_out(tmp_path: Path, capsys: Any) -> None:
+    artifacts = tmp_path / "artifacts"
+    shutil.copytree(ARTIFACTS, artifacts)
+    specification = artifacts / "apis/orders-v2/specification.json"
+    specification.write_text(json.dumps({**json.loads(specification.read_text()), "info": {"title": "Orders \ud83d"}}))
+    information = {"properties": {"displayName": "Reports \ud83d", "path": "reports"}}
+    (artifacts / "apis/reports/apiInformation.json").write_text(json.dumps(information))
+    out = tmp_path / "out"
+    out.mkdir()
+    assert await run_import(out, "apim", str(artifacts)) == 0
+    said = capsys.readouterr().out
+    assert r"not imported: API orders-v2: half of a character cannot be written: " in said
+    assert "not imported: apis reports: apiInformation.json is not valid JSON" in said
+    assert read(out)["apis"].keys() == {"chat"}
+
+
 async def test_catch_all_api_is_told_by_its_backend(tmp_path: Path) -> None:
     artifacts = tmp_path / "artifacts"
     shutil.copytree(ARTIFACTS, artifacts)

@@ -180,6 +180,13 @@ def test_file_that_would_not_load_is_left_alone(tmp_path: Path, text: str, says:
     assert texts(tmp_path) == {"gateway.yaml": text}
 
 
+def test_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    done = run(tmp_path, *local("http://127.0.0.1:9"), "--display-name", os.fsdecode(b"Lo\xffcal"))
+    assert done.returncode == 1
+    assert r"apis.lo-cal.display_name: \udcff is half of a character" in done.stderr
+    assert texts(tmp_path) == {}
+
+
 def test_problems_from_before_do_not_stop_an_import(tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text(
         'named_values:\n  where: {env: WHERE}\nbackends:\n  b: {url: "{{where}}/x"}\n'

@@ -188,6 +188,7 @@ async def test_second_import_is_quiet_and_an_edited_copy_is_kept(tmp_path: Path,
         ("openapi: 3.0.0\npaths: {/a: {get: {}}, /b: {$ref: b.yaml}}\n", "/b: b.yaml is not in the document"),
         (json.dumps({**AZURE_OPENAI, "servers": [{"url": "https://{endpoint}/openai"}]}), "--server-variable"),
         ("openapi: 3.0.0\nservers: [{url: http://a}]\npaths: {/a/*/b: {get: {}}}\n", "wildcard"),
+        (json.dumps({**AZURE_OPENAI, "info": {"title": "A\ud83d"}, "servers": [{"url": "http://a"}]}), r'"A\ud83d"'),
     ],
 )
 async def test_document_that_cannot_be_imported_is_refused(tmp_path: Path, capsys: Any, text: str, says: str) -> None:

@@ -42,8 +42,14 @@ def element(name: str, attributes: dict[str, str | int | float | bool | None]) -
 
 
 def sealed(text: str) -> str:
-    """`text`, which holds one empty mark `sha256:`, with the mark filled in from all the rest."""
-    return SEAL.sub(f"sha256:{_digest(text)}", text, count=1)
+    """`text`, which holds one empty mark `sha256:`, with the mark filled in from all the rest. ImportFailed when it
+    holds half of a character, as JSON's \\u can write one: no file can."""
+    try:
+        return SEAL.sub(f"sha256:{_digest(text)}", text, count=1)
+    except UnicodeEncodeError as error:
+        before, after = error.object[: error.start], error.object[error.start :]
+        line = before.rpartition("\n")[2][-60:] + after.partition("\n")[0][:60]
+        raise ImportFailed(f"half of a character cannot be written: {ascii(line.strip())}") from error
 
 
 def is_as_written(text: str) -> bool:

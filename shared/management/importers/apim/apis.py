@@ -15,7 +15,7 @@ from shared.management.importers.apim.artifacts import Resource
 from shared.management.importers.apim.diagnostics import diagnostics_of
 from shared.management.importers.apim.part import Part
 from shared.management.importers.apim.versions import path_of
-from shared.management.importers.importer import Entry, LeftOut
+from shared.management.importers.importer import Entry, ImportFailed, LeftOut
 from shared.management.importers.openapi import genai_of, kind_of, minimal
 from shared.management.importers.openapi_responses import unread
 from shared.policies.document import DocumentErrors
@@ -48,7 +48,7 @@ def api_part(resource: Resource, service: Resource, products: Collection[str]) -
         return None, [LeftOut(f"API {id}, revision {revision or resource.text('apiRevision')}", why)]
     try:
         return _part(id, resource, service, products)
-    except CannotImport as problem:
+    except (CannotImport, ImportFailed) as problem:
         return None, [LeftOut(f"API {id}", str(problem))]
 
 

@@ -140,6 +140,8 @@ def _list(file: Path) -> list[Any]:
 
 def _json(file: Path) -> Any:
     try:
-        return json.loads(file.read_bytes().decode("utf-8-sig"))
+        document = json.loads(file.read_bytes().decode("utf-8-sig"))
+        json.dumps(document, ensure_ascii=False).encode()  # half of a character (\ud83d) can be read, but not written
     except ValueError as error:
         raise ImportFailed(f"{file.name} is not valid JSON: {error}") from error
+    return document
