@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from random import Random
 
 from shared.settings import TelemetrySettings
@@ -67,7 +68,8 @@ class Reporter:
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self._lock = threading.Lock()
-        self._flushes: list[threading.Event] = []
+        self._flushes: list[Future[bool]] = []
+        self._over = False
         self._closes_at: float | None = None
         self._begun = 0
         self._loaded = False
@@ -103,14 +105,20 @@ class Reporter:
         self._hurry(self.items)
 
     def flush(self, seconds: float = CLOSE_SECONDS) -> bool:
-        """Send all that waits now, metrics too, and wait for it that long at most; whether it was done in time."""
+        """Send all that waits now, metrics too, and wait for it that long at most; whether it was done in time. False
+        at once where nothing is sent: the connection string is none, or the reporter is closed."""
         if self._thread is None:
             self._start()
-        done = threading.Event()
+        done: Future[bool] = Future()
         with self._lock:
+            if self._over:
+                return False
             self._flushes.append(done)
         self._wake.set()
-        return done.wait(seconds)
+        try:
+            return done.result(seconds)
+        except TimeoutError:
+            return False
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Send what waits, end the thread. Blocks that long at most; not for an event loop's thread."""
@@ -147,6 +155,11 @@ class Reporter:
         except Exception:
             self._give_up()
             log.exception("no telemetry is sent")
+        finally:
+            with self._lock:
+                self._over = True
+            for flush in self._flushes:
+                flush.set_result(False)
 
     def _connected(self) -> Service:
         self._wake.wait(self.LOAD_AFTER_SECONDS)
@@ -166,8 +179,7 @@ class Reporter:
         begun = -1
         while True:
             self._wake.clear()
-            with self._lock:
-                flushes, self._flushes = self._flushes, []
+            flushes = list(self._flushes)
             closes = self._closes_at is not None
             now = self._monotonic()
             # Idle instances are the ones that are taken away, and the Functions host does not ask the Python worker to
@@ -178,7 +190,9 @@ class Reporter:
                 metrics_at = now + self._settings.metric_seconds if metrics else metrics_at
                 self.sending.round(service, metrics=metrics, goes_on=self._has_time)
             for flush in flushes:
-                flush.set()
+                flush.set_result(True)
+            with self._lock:
+                del self._flushes[: len(flushes)]
             if closes:
                 return
             self._wake.wait(self._pause(metrics_at))

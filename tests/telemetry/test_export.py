@@ -296,6 +296,9 @@ def test_a_connection_string_that_is_none_is_told_once_and_costs_nothing(caplog:
     assert found is not None
     reporter = Reporter(found)
     record(reporter)
+    begun = time.monotonic()
+    assert [reporter.flush(20), reporter.flush(20)] == [False, False]
+    assert time.monotonic() - begun < 10
     reporter.close(5)
     assert reporter.begin(None, None).sample_rate is None
     reporter.log(LogItem("x", 0.0, 1, 2))
