@@ -172,7 +172,8 @@ def end_to_end(raw: RawHeaders, drop: frozenset[bytes] = HOP_BY_HOP) -> RawHeade
     """The fields that may be passed on: without those in `drop` and those that `Connection` names (RFC 9110, 7.6.1)."""
     for name, value in raw:
         if name == b"connection" and value.lower() not in (b"keep-alive", b"close"):
-            listed = {token.strip().lower() for token in value.split(b",")}
+            said = b",".join([value for name, value in raw if name == b"connection"])
+            listed = {token.strip().lower() for token in said.split(b",")}
             return [pair for pair in raw if pair[0] not in drop and pair[0] not in listed]
     return [pair for pair in raw if pair[0] not in drop]
 

@@ -74,8 +74,9 @@ def take_keys(ctx: Context, access: Access) -> OfferedKeys:
             if name == access.header and name not in CREDENTIALS:
                 ctx.withheld.append(pair)  # the very object: what a policy sets is another one
     in_query = None
-    if "key=" in (query := ctx.request.url.query_text).lower() or access.query_names - {"subscription-key"}:
-        parameters = {name.lower(): value for name, value in query_parameters(query).items()} if query else {}
+    query = ctx.request.url.query_text
+    if query and ("%" in query or "key=" in query.lower() or access.query_names - {"subscription-key"}):
+        parameters = {name.lower(): value for name, value in query_parameters(query).items()}
         in_query = next((parameters[name] for name in sorted(access.query_names) if name in parameters), None)
         if in_query is not None:
             rest = without_query_parameters(query, access.query_names)
@@ -131,7 +132,7 @@ def _let_through(ctx: Context, key: str | None = None) -> None:
         for pair in ctx.withheld
         if pair[0] not in CREDENTIALS
         or pair[0] == b"ocp-apim-subscription-key"
-        or (key is not None and pair[1].decode("latin-1").rpartition(" ")[2] == key)
+        or (key is not None and key in (text := pair[1].decode("latin-1").strip(), text.partition(" ")[2].strip()))
     ]
 
 

@@ -18,6 +18,7 @@ named_values:
   hidden-key: { env: HIDDEN_KEY }
   old-key: { env: OLD_KEY }
   off-key: { env: OFF_KEY }
+  spaced-key: { env: SPACED_KEY }
 products:
   team: { display_name: Team }
   hidden: { state: notPublished }
@@ -42,6 +43,7 @@ subscriptions:
   anna: { scope: "api:owned", owner: anna, keys: { primary: "{{anna-key}}" } }
   team: { scope: "product:team", keys: { primary: "{{team-key}}" } }
   all: { scope: all-apis, keys: { primary: "{{all-key}}" } }
+  spaced: { scope: all-apis, keys: { primary: "{{spaced-key}}" } }
   hidden: { scope: "product:hidden", keys: { primary: "{{hidden-key}}" } }
   old: { scope: all-apis, expires: 2020-01-01T00:00:00Z, keys: { primary: "{{old-key}}" } }
   off: { scope: all-apis, state: suspended, keys: { primary: "{{off-key}}" } }
@@ -55,6 +57,7 @@ KEYS = {
     "HIDDEN_KEY": "hidden-primary",
     "OLD_KEY": "old-primary",
     "OFF_KEY": "off-primary",
+    "SPACED_KEY": "two words",
 }
 OWNER = """<policies><inbound><return-response>
     <set-body>@(context.User == null ? "nobody" : context.User.Id)</set-body></return-response></inbound></policies>"""
@@ -158,6 +161,9 @@ def test_configured_names_work_and_go_no_further(gateway: Running, backend: Back
     assert backend.last.header("x-team-key") is None
     assert httpx.get(f"{gateway.url}/renamed/models?TEAM-KEY=all-primary").status_code == 200
     assert backend.last.target == "/v1/models"
+    assert httpx.get(f"{gateway.url}/renamed/models?team%2Dke%79=all-primary").status_code == 200
+    assert httpx.get(f"{gateway.url}/chat/models?subscription-ke%79=chat-primary&a=1").status_code == 200
+    assert backend.last.target == "/v1/models?a=1"
     # The header decides where both are given.
     answer = httpx.get(f"{gateway.url}/renamed/models?team-key=all-primary", headers={"x-team-key": "wrong"})
     assert answer.status_code == 401
@@ -170,6 +176,9 @@ def test_callers_credentials_stay_here_unless_the_api_lets_them_through(gateway:
     assert httpx.get(f"{gateway.url}/through/models", headers=token).status_code == 200
     assert backend.last.header("authorization") == "Bearer a.user.token"
     assert backend.last.header("api-key") is None  # it was the subscription key
+    for header, value in {"api-key": "two words", "Authorization": "Bearer two words"}.items():
+        assert get(gateway, "/through/models", value, header).status_code == 200
+        assert backend.last.header(header) is None
 
 
 def test_a_token_beside_a_key_does_not_rescue_a_wrong_key(gateway: Running) -> None:

@@ -74,6 +74,12 @@ def test_platform_and_hop_by_hop_headers_end_here(gateway: Running, backend: Bac
     assert backend.last.header("host") == backend.url.removeprefix("http://")
 
 
+def test_every_connection_header_names_what_ends_here(gateway: Running, backend: Backend) -> None:
+    fields = [("connection", "x-one"), ("x-one", "1"), ("connection", "close, x-two"), ("x-two", "2"), ("x-three", "3")]
+    httpx.post(f"{gateway.url}/chat/chat/completions", json=PROMPT, headers=fields)
+    assert [backend.last.header(name) for name in ("x-one", "x-two", "x-three")] == [None, None, "3"]
+
+
 @pytest.mark.parametrize(
     ("sent", "received"),
     [
