@@ -20,6 +20,10 @@ PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+# RFC 9110 section 5.6.2: what names of headers and methods are made of.
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
 # RFC 9110 section 7.6.1: they speak of one connection, so no proxy passes them on.
 HOP_BY_HOP = frozenset(
     {
@@ -160,12 +164,12 @@ class Headers:
 
 
 def encode_value(value: str) -> bytes:
-    """A header value in bytes. CR, LF and NUL become spaces (RFC 9110 section 5.5), text beyond Latin-1 is sent as
-    UTF-8.
+    """A header value in bytes. Control characters become spaces (RFC 9110 section 5.5), text beyond ASCII is sent as
+    UTF-8, half a surrogate pair as a question mark.
     """
-    if "\r" in value or "\n" in value or "\0" in value:
-        value = value.replace("\r", " ").replace("\n", " ").replace("\0", " ")
-    return value.encode().strip(b" \t")
+    if not value.isprintable():
+        value = _CONTROLS.sub(" ", value)
+    return value.encode(errors="replace").strip(b" \t")
 
 
 def end_to_end(raw: RawHeaders, drop: frozenset[bytes] = HOP_BY_HOP) -> RawHeaders:

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from shared.context import Context
-from shared.message import Headers, field_name
+from shared.errors import PolicyFailed
+from shared.message import TOKEN, Headers, field_name
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.fused import Fusing
@@ -46,7 +47,10 @@ class SetHeader(Policy):
 
     @classmethod
     def content(cls, element: Element, compiler: Compiler) -> dict[str, Any]:
-        """The `value` children."""
+        """The `value` children; a literal name that is none is a problem at load."""
+        name = compiler.known(element, "name")
+        if name is not None and not TOKEN.fullmatch(name):
+            compiler.problem(element, f"not a header name: {name or 'no text'}", attribute="name")
         return {"values": tuple(compiler.value(child) for child in compiler.children(element, "value"))}
 
     def __call__(self, ctx: Context) -> Waiting | None:
@@ -69,9 +73,11 @@ class SetHeader(Policy):
         await self.apply(ctx, ctx.message.headers)
 
     async def apply(self, ctx: Context, headers: Headers) -> None:
-        """Change the header in `headers`."""
+        """Change the header in `headers`. PolicyFailed when an expression gives a name that is none."""
         values = [await value(ctx) for value in self.values]
         name, action = self._fixed or (await self.name(ctx), await self.exists_action(ctx))
+        if self._fixed is None and not TOKEN.fullmatch(name or ""):
+            raise PolicyFailed(detail=f"not a header name: {name!r:.40}")
         change(headers, name, action, values)
 
     @cached_property

@@ -1,19 +1,16 @@
 """set-method: changes the method of the request."""
 
-import re
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from shared.context import Context
 from shared.errors import PolicyFailed
-from shared.message import GatewayRequest, GatewayResponse
+from shared.message import TOKEN, GatewayRequest, GatewayResponse
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.nodes import Element
 from shared.policies.policy import Policy, Section
-
-TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class SetMethod(Policy):

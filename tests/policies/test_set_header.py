@@ -1,5 +1,7 @@
 """set-header: the request's headers before the backend answers, the response's after."""
 
+from urllib.parse import quote
+
 import pytest
 
 from tests.policies.running import document, policies, problems
@@ -51,7 +53,22 @@ def test_a_value_cannot_become_a_second_header(backend: Backend) -> None:
     assert backend.last.header("x-many") == "a  x-evil: 1"
 
 
+def test_a_control_character_ends_no_answer(backend: Backend) -> None:
+    policy = set_header("override", '@("a" + (char)1 + (char)127 + (char)0xD800 + "b")', name="x-many")
+    with policies(document(policy, outbound=policy), backend.url) as gateway:
+        assert gateway.call().headers["x-many"] == backend.last.header("x-many") == "a  ?b"
+
+
+@pytest.mark.parametrize("name", ["", "x many", "x:1", "x\r\nx-evil: 1\r\nx", "caf\u00e9"])
+def test_a_name_that_is_none_fails_the_request(backend: Backend, name: str) -> None:
+    policy = set_header("override", "1", name='@(Uri.UnescapeDataString(context.Request.Headers["x-name"][0]))')
+    with policies(document(outbound=policy), backend.url) as gateway:
+        answer = gateway.call(headers={"x-name": quote(name)})
+    assert (answer.status_code, answer.json()["message"]) == (500, "Internal server error")
+
+
 def test_wrong_attributes_do_not_load() -> None:
+    assert "not a header name: x many" in problems(document(set_header("override", "1", name="x many")))[0]
     assert "exists-action" in problems(document(set_header("replace", "x")))[0]
     assert "attribute name is required" in problems(document("<set-header />"))[0]
     assert "unknown element vale" in problems(document('<set-header name="a"><vale /></set-header>'))[0]
