@@ -16,7 +16,8 @@ from shared.telemetry.metrics import Metrics
 
 class EmitMetric(Policy):
     """Adds `value` to the metric `name` in `namespace`, by its dimensions, all as they are when the policy runs. An
-    expression that throws leads to on-error, as in any policy.
+    expression that throws leads to on-error, as in any policy. A value that is no finite number, or more than the sum
+    can hold, is dropped and logged, and the request goes on.
 
     https://learn.microsoft.com/azure/api-management/emit-metric-policy
     """

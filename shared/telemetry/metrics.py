@@ -12,6 +12,8 @@ log = logging.getLogger("gateway.metrics")
 # An expression can give a dimension a new value with every request; the series of a namespace must stay countable.
 MOST_SERIES = 10_000
 
+_NO_SUM = "metric %s, %s: values that are no finite numbers, or more than their sum can hold, are dropped"
+
 Pairs = tuple[tuple[str, str], ...]
 """Dimensions, name and value, in the order of their names without regard to case."""
 
@@ -58,7 +60,7 @@ class MetricTotals:
         self._series = 0
         self._lock = threading.Lock()
         self._most = most_series
-        self._told = False
+        self._told: set[str] = set()
         self.dropped = 0
         """Values that were not counted, since the start."""
 
@@ -68,16 +70,17 @@ class MetricTotals:
         self.add(namespace, ((name, value),), pairs)
 
     def add(self, namespace: str, values: Iterable[tuple[str, float]], dimensions: Pairs) -> None:
-        """Add values. Those that are no numbers, and those past `most_series` new series, are counted in `dropped`; the
-        latter is said once per round.
+        """Add values. Those that are no numbers, or more than a sum can hold, and those past `most_series` new series
+        are counted in `dropped` and told once per round: JSON has no infinity, nor has Azure Monitor.
         """
         with self._lock:
             group = self._totals.get((namespace, dimensions), {})
             for name, value in values:
-                if not math.isfinite(value):
-                    self.dropped += 1
+                total = group.get(name)
+                if not math.isfinite(value + total.sum if total is not None else value):
+                    self._drop(1, _NO_SUM % (namespace, name))
                     continue
-                total = group.get(name) or self._begin((namespace, dimensions), name, 1)
+                total = total or self._begin((namespace, dimensions), name, 1)
                 if total is None:
                     continue
                 total.count += 1
@@ -90,7 +93,7 @@ class MetricTotals:
     def take(self) -> dict[Series, Total]:
         """All series since the last call; they begin anew."""
         with self._lock:
-            totals, self._totals, self._series, self._told = self._totals, {}, 0, False
+            totals, self._totals, self._series, self._told = self._totals, {}, 0, set()
         return {
             (namespace, name, pairs): total
             for (namespace, pairs), group in totals.items()
@@ -103,15 +106,22 @@ class MetricTotals:
             for (namespace, name, dimensions), one in totals.items():
                 group = self._totals.get((namespace, dimensions), {})
                 total = group.get(name) or self._begin((namespace, dimensions), name, one.count)
-                if total is not None:
+                if total is None:
+                    continue
+                if math.isfinite(total.sum + one.sum):
                     total.add(one)
+                else:
+                    self._drop(one.count, _NO_SUM % (namespace, name))
 
     def _begin(self, group: tuple[str, Pairs], name: str, values: int) -> Total | None:
         if self._series < self._most:
             self._series += 1
             return self._totals.setdefault(group, {}).setdefault(name, Total())
-        self.dropped += values
-        if not self._told:
-            self._told = True
-            log.warning("more than %d series of metrics: new ones are dropped", self._most)
+        self._drop(values, f"more than {self._most} series of metrics: new ones are dropped")
         return None
+
+    def _drop(self, values: int, why: str) -> None:
+        self.dropped += values
+        if why not in self._told:
+            self._told.add(why)
+            log.warning("%s", why)

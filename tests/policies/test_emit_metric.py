@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.telemetry.metrics import Metrics, MetricTotals
+from shared.telemetry.metrics import Metrics, MetricTotals, Total
 from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
 
@@ -55,6 +55,26 @@ def test_series_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     assert metrics.dropped == 3 and caplog.text.count("new ones are dropped") == 1
     assert sorted(total.count for total in metrics.take().values()) == [1, 2]
     assert metrics.take() == {}
+
+
+def test_values_that_no_sum_can_hold_are_dropped_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    xml = document(
+        inbound="""<emit-metric name="m" value='@(double.Parse(context.Request.Headers.GetValueOrDefault("x-value")))'>
+            <dimension name="API ID" /></emit-metric><return-response />"""
+    )
+    with policies(xml) as gateway:
+        for value in ("1e308", "1e308", "NaN", "Infinity", "-1e308"):
+            assert gateway.call(headers={"x-value": value}).status_code == 200
+        metrics: MetricTotals = gateway.app.services.extras[Metrics]
+        taken = metrics.take()
+    [total] = taken.values()
+    assert (total.count, total.sum, total.min, total.max, metrics.dropped) == (2, 0, -1e308, 1e308, 3)
+    assert caplog.text.count("metric API Management, m: values that are no finite numbers, or more than") == 1
+    metrics.put_back(taken)
+    metrics.put_back({series: Total(3, 1.7e308, 0, 1e308) for series in taken})
+    metrics.put_back({series: Total(3, 1.7e308, 0, 1e308) for series in taken})
+    [total] = metrics.take().values()
+    assert (total.count, total.sum, metrics.dropped) == (5, 1.7e308, 6)
 
 
 def test_what_is_wrong_is_told_at_load() -> None:
