@@ -42,7 +42,7 @@ class Outside:
             ContentSafety: self.content_safety,
             EntraAuthority: EntraAuthority(authority.rstrip("/") if "://" in authority else f"https://{authority}"),
             EventHubs: self.event_hubs,
-            Metrics: self.telemetry.metrics if self.telemetry else MetricTotals(),
+            Metrics: self.telemetry.metrics if self.telemetry else MetricTotals(most_series=0),
             OpenIdProviders: OpenIdProviders(self.sender, services.monotonic),
             Sender: self.sender,
         }

@@ -57,7 +57,7 @@ class LlmEmitTokenMetric(Policy):
     Expressions see the request as it is when the policy runs. Default dimensions are those known at the end: Backend ID
     is the backend that gave the answer, the member where it is a pool. `Model` is one more than API Management has: the
     model the answer names, or the one asked for. Nothing that fails here fails the request: a dimension whose
-    expression throws reads `N/A`.
+    expression throws reads `N/A`. Without telemetry nothing is counted, except for a request's debug trace.
     https://learn.microsoft.com/azure/api-management/llm-emit-token-metric-policy
     """
 
@@ -95,6 +95,9 @@ class LlmEmitTokenMetric(Policy):
         self._begin(ctx, await self.dimensions.evaluate(ctx, lambda name, failure: self._failed(ctx, name, failure)))
 
     def _begin(self, ctx: Context, dimensions: Evaluated) -> None:
+        metrics = ctx.services.get(Metrics)  # type: ignore[type-abstract]
+        if not (metrics.wanted or ctx.tracing):
+            return
         exchange = LlmExchange.of(ctx)
         exchange.on_usage(lambda usage: self._count(ctx, exchange, dimensions, usage))
 

@@ -21,6 +21,11 @@ Pairs = tuple[tuple[str, str], ...]
 class Metrics(Protocol):
     """Where custom metrics go. Never raises and never waits: a metric must not fail or slow a request."""
 
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody takes what is counted: without telemetry nobody does."""
+        ...
+
     def emit(self, namespace: str, name: str, value: float, dimensions: Mapping[str, str]) -> None:
         """Add a value to the series of this metric with these dimensions."""
         ...
@@ -55,14 +60,20 @@ class MetricTotals:
     come from the threads that serve and are taken by the one that sends."""
 
     def __init__(self, most_series: int = MOST_SERIES) -> None:
+        """With `most_series` 0 nothing is counted, nor told."""
         # By namespace and dimensions, then by name: several metrics of a call have the same.
         self._totals: dict[tuple[str, Pairs], dict[str, Total]] = {}
         self._series = 0
         self._lock = threading.Lock()
-        self._most = most_series
+        self.most = most_series
         self._told: set[str] = set()
         self.dropped = 0
         """Values that were not counted, since the start."""
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anything is counted."""
+        return self.most > 0
 
     def emit(self, namespace: str, name: str, value: float, dimensions: Mapping[str, str]) -> None:
         """Add a value; see `add`."""
@@ -73,6 +84,8 @@ class MetricTotals:
         """Add values. Those that are no numbers, or more than a sum can hold, and those past `most_series` new series
         are counted in `dropped` and told once per round: JSON has no infinity, nor has Azure Monitor.
         """
+        if not self.wanted:
+            return
         with self._lock:
             group = self._totals.get((namespace, dimensions), {})
             for name, value in values:
@@ -114,10 +127,10 @@ class MetricTotals:
                     self._drop(one.count, _NO_SUM % (namespace, name))
 
     def _begin(self, group: tuple[str, Pairs], name: str, values: int) -> Total | None:
-        if self._series < self._most:
+        if self._series < self.most:
             self._series += 1
             return self._totals.setdefault(group, {}).setdefault(name, Total())
-        self._drop(values, f"more than {self._most} series of metrics: new ones are dropped")
+        self._drop(values, f"more than {self.most} series of metrics: new ones are dropped")
         return None
 
     def _drop(self, values: int, why: str) -> None:

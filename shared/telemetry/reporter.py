@@ -172,7 +172,8 @@ class Reporter:
 
     def _give_up(self) -> None:
         self._sampler = sampler_named("always_off", 0, self._monotonic)
-        self.requests.most = self.items.most = 0
+        self.requests.most = self.items.most = self._totals.most = 0
+        self._totals.take()
 
     def _send(self, service: Service) -> None:
         metrics_at = self._monotonic() + self._settings.metric_seconds

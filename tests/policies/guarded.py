@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 
-from shared.telemetry.metrics import Metrics, MetricTotals
+from shared.telemetry.metrics import MetricTotals
 from tests.support.backend import Backend
 from tests.support.content_safety import ContentSafetyService
-from tests.support.running import Running, running
+from tests.support.running import Running, counting, running
 
 KEY = "safety-key"
 BY_KEY = f'{{ header: {{ Ocp-Apim-Subscription-Key: "{KEY}" }} }}'
@@ -56,6 +56,7 @@ class Guarded:
     gateway: Running
     backend: Backend
     safety: ContentSafetyService
+    metrics: MetricTotals
     client: httpx.Client = field(repr=False)
 
     def chat(self, *messages: Any, **fields: Any) -> httpx.Response:
@@ -69,11 +70,9 @@ class Guarded:
 
     def totals(self, name: str) -> dict[tuple[str, ...], int]:
         """How often a metric was counted, by the values of category or outcome, direction and enforced."""
-        metrics = self.gateway.app.services.get(Metrics)  # type: ignore[type-abstract]
-        assert isinstance(metrics, MetricTotals)
         return {
             tuple(value for key, value in sorted(dimensions) if key != "API ID"): total.count
-            for (_, metric, dimensions), total in metrics.take().items()
+            for (_, metric, dimensions), total in self.metrics.take().items()
             if metric == name
         }
 
@@ -92,4 +91,4 @@ def guarded(xml: str, *, safety: ContentSafetyService | None = None, credentials
             )
         )
         client = stack.enter_context(httpx.Client(base_url=gateway.url, trust_env=False, timeout=20))
-        yield Guarded(gateway, backend, service, client)
+        yield Guarded(gateway, backend, service, counting(gateway.app), client)

@@ -2,9 +2,10 @@
 
 import pytest
 
-from shared.telemetry.metrics import Metrics, MetricTotals, Total
+from shared.telemetry.metrics import MetricTotals, Total
 from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
+from tests.support.running import counting
 
 
 def test_values_are_summed_up_by_dimensions(backend: Backend) -> None:
@@ -16,9 +17,10 @@ def test_values_are_summed_up_by_dimensions(backend: Backend) -> None:
         outbound="""<emit-metric name="Done" namespace="mine"><dimension name="gateway id" /></emit-metric>""",
     )
     with policies(xml, backend.url) as gateway:
+        metrics = counting(gateway.app)
         for body in ("", "1234", "12"):
             gateway.call("POST", "/chat", content=body.encode())
-        totals = gateway.app.services.extras[Metrics].take()
+        totals = metrics.take()
     dimensions = (("API ID", "chat"), ("Method", "POST"), ("Subscription ID", "N/A"))
     total = totals["API Management", "Request", dimensions]
     assert (total.count, total.sum, total.min, total.max) == (3, 3.0, 0.0, 2.0)
@@ -29,9 +31,10 @@ def test_of_a_caller_s_long_text_the_beginning_is_a_dimension(backend: Backend) 
     value = '@(context.Request.Headers.GetValueOrDefault("x-user"))'
     xml = document(inbound=f"""<emit-metric name="m"><dimension name="user" value='{value}' /></emit-metric>""")
     with policies(xml, backend.url) as gateway:
+        metrics = counting(gateway.app)
         for end in "ab":
             gateway.call(headers={"x-user": "u" * 9_000 + end})
-        [((_, _, dimensions), total)] = gateway.app.services.extras[Metrics].take().items()
+        [((_, _, dimensions), total)] = metrics.take().items()
     assert dimensions == (("user", "u" * 1_024),) and total.count == 2
 
 
@@ -41,9 +44,10 @@ def test_an_expression_that_throws_leads_to_on_error(backend: Backend) -> None:
     handler = '<set-status code="418" /><set-body>@(context.LastError.Reason)</set-body>'
     for value, dimension in ((f"value='{throws}'", ""), ("", f"<dimension name=\"x\" value='{throws}' />")):
         with policies(document(inbound=emit.format(value, dimension), on_error=handler), backend.url) as gateway:
+            metrics = counting(gateway.app)
             answer = gateway.call()
             assert (answer.status_code, answer.text) == (418, "ExpressionValueEvaluationFailure")
-            assert gateway.app.services.extras[Metrics].take() == {}
+            assert metrics.take() == {}
 
 
 def test_series_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
@@ -63,9 +67,9 @@ def test_values_that_no_sum_can_hold_are_dropped_and_told(caplog: pytest.LogCapt
             <dimension name="API ID" /></emit-metric><return-response />"""
     )
     with policies(xml) as gateway:
+        metrics = counting(gateway.app)
         for value in ("1e308", "1e308", "NaN", "Infinity", "-1e308"):
             assert gateway.call(headers={"x-value": value}).status_code == 200
-        metrics: MetricTotals = gateway.app.services.extras[Metrics]
         taken = metrics.take()
     [total] = taken.values()
     assert (total.count, total.sum, total.min, total.max, metrics.dropped) == (2, 0, -1e308, 1e308, 3)

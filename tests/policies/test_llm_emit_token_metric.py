@@ -10,12 +10,13 @@ import httpx
 import pytest
 
 from shared.app import App
-from shared.telemetry.metrics import Metrics, MetricTotals, Series, Total
+from shared.telemetry.metrics import Series, Total
 from tests.policies.running import Running, document, policies, problems
 from tests.policies.semantic import cached, lookup, status
 from tests.policies.semantic import document as cached_document
 from tests.support.app_insights import AppInsights
 from tests.support.backend import Backend, Script
+from tests.support.running import counting
 
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there"}]}
 STREAM = {**CHAT, "stream": True}
@@ -33,7 +34,7 @@ class Counted:
     """The metrics of a gateway so far."""
 
     def __init__(self, app: App, client: httpx.Client) -> None:
-        self.metrics: MetricTotals = app.services.extras[Metrics]
+        self.metrics = counting(app)
         self._client = client
         self.series: dict[Series, Total] = {}
 
@@ -86,6 +87,15 @@ def test_tokens_are_those_the_backend_tells(backend: Backend, element: str, scri
         counted.wait()
         assert counted.tokens() == COUNTED
         assert counted.dimensions(TOTAL) == [{"API ID": "chat"}]
+
+
+def test_without_telemetry_nothing_is_counted_nor_asked_for(backend: Backend) -> None:
+    emit = '<emit-metric name="m" namespace="n"><dimension name="API ID" /></emit-metric>'
+    with policies(document(METRIC + emit), backend.url) as gateway:
+        assert "usage" not in chat(gateway, {**CHAT, "stream": True}).text
+        assert "stream_options" not in backend.last.json()
+        assert chat(gateway).status_code == 200
+        assert counting(gateway.app).take() == {}
 
 
 BODIES: dict[str, dict[str, Any]] = {

@@ -10,12 +10,12 @@ import httpx
 import openai
 import pytest
 
-from shared.telemetry.metrics import Metrics
 from tests.policies.running import document as bare_document
 from tests.policies.running import problems
 from tests.policies.semantic import Cached, cached, document, lookup, status
 from tests.support.azurite import Azurite
 from tests.support.backend import Backend, Script
+from tests.support.running import counting
 
 BACKENDS = {
     "backends": {"embeddings": "http://127.0.0.1:9/embeddings", "pool": {"pool": {"services": [{"id": "main"}]}}}
@@ -417,10 +417,10 @@ def test_a_sample_shows_the_backend_no_credentials() -> None:
 
 def test_samples_tell_how_often_hits_are_false() -> None:
     with cached(document(lookup('sample-hits="100"'))) as gateway:
+        metrics = counting(gateway.gateway.app)
         gateway.says("Paris is the capital.")
         gateway.chat(QUESTION)
         gateway.kept()
-        metrics: Any = gateway.gateway.app.services.get(Metrics)  # type: ignore[type-abstract]
         totals: dict[str, tuple[int, float]] = {}
         results: dict[str, int] = {}
 

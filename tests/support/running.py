@@ -14,6 +14,7 @@ from pathlib import Path
 
 from shared.app import App
 from shared.settings import Settings, telemetry_settings
+from shared.telemetry.metrics import MOST_SERIES, Metrics, MetricTotals
 from tests.support.serve import serving
 
 KEY = "built-in-all-access-key"
@@ -62,6 +63,13 @@ def running(
         app = App(settings, local=True)
         with serving(app) as url:
             yield Running(url, app, folder)
+
+
+def counting(app: App) -> MetricTotals:
+    """Have an app without telemetry count from now on what policies emit; the totals are the test's to take."""
+    totals: MetricTotals = app.services.extras[Metrics]
+    totals.most = MOST_SERIES
+    return totals
 
 
 def write(file: Path, text: str, values: Mapping[str, str]) -> None:

@@ -302,7 +302,8 @@ def test_a_connection_string_that_is_none_is_told_once_and_costs_nothing(caplog:
     reporter.close(5)
     assert reporter.begin(None, None).sample_rate is None
     reporter.log(LogItem("x", 0.0, 1, 2))
-    assert len(reporter.items) == 0
+    reporter.metrics.emit("n", "m", 1, {"a": "1"})
+    assert len(reporter.items) == len(reporter.metrics.take()) == 0
     assert caplog.text.count("no telemetry is sent: APPLICATIONINSIGHTS_CONNECTION_STRING: Invalid") == 1
 
 
