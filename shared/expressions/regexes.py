@@ -18,10 +18,13 @@ MAX_PATTERN = 10_000
 
 
 def translated(pattern: str) -> str:
-    r"""A .NET pattern in the ``regex`` package's syntax: named groups, ``\z``, ``$`` before a last line feed."""
+    r"""A .NET pattern in the ``regex`` package's syntax: named groups, ``\k<name>``, ``\z``, ``$`` before a last line
+    feed.
+    """
     pattern = re.sub(r"\(\?<([A-Za-z_]\w*)-([A-Za-z_]\w*)>", _no_balancing, pattern)
     pattern = re.sub(r"\(\?'([A-Za-z_]\w*)'", r"(?P<\1>", pattern)
     pattern = re.sub(r"\(\?<([A-Za-z_]\w*)>", r"(?P<\1>", pattern)
+    pattern = re.sub(r"(?<!\\)((?:\\\\)*)\\k(?:<(\w+)>|'(\w+)')", lambda m: f"{m[1]}(?P={m[2] or m[3]})", pattern)
     return re.sub(r"(?<!\\)((?:\\\\)*)\\([zZ])", lambda m: m[1] + (r"\Z" if m[2] == "z" else r"(?=\n?\Z)"), pattern)
 
 
@@ -47,10 +50,16 @@ def _compiled(pattern: str, options: int) -> Any:
         raise ExpressionFailed("RegexParseException", f"Invalid pattern '{pattern[:100]}'.") from None
 
 
+def _numbered(compiled: Any) -> list[int]:
+    """The groups in .NET's order: named ones come after those without a name."""
+    named = sorted(compiled.groupindex.values())
+    return [*(number for number in range(compiled.groups + 1) if number not in named), *named]
+
+
 class NetRegex:
     """A compiled ``Regex``, with the time its searches may take where the code set one."""
 
-    __slots__ = ("compiled", "options", "pattern", "timeout")
+    __slots__ = ("compiled", "numbers", "options", "pattern", "timeout")
 
     def __init__(self, pattern: Any, options: Any = None, timeout: Any = None) -> None:
         if pattern is None:
@@ -61,6 +70,13 @@ class NetRegex:
             timeout.ticks / 10_000_000 if hasattr(timeout, "ticks") and timeout.ticks > 0 else None
         )
         self.compiled = _compiled(self.pattern, self.options)
+        self.numbers = _numbered(self.compiled) if self.compiled.groupindex else None
+
+    def group(self, key: Any) -> Any:
+        """What the ``regex`` package calls a group: the name, or the number it has there. IndexError for none."""
+        if isinstance(key, str) and not key.isdigit():
+            return key
+        return int(key) if self.numbers is None else self.numbers[int(key)]
 
     def bounded(self, run: Run, search: Callable[[float], Any]) -> Any:
         """Run a search for as long as its own limit and the evaluation's allow."""
@@ -91,12 +107,13 @@ class NetMatch:
         return self.found[0] if self.found else ""
 
     def group(self, key: Any) -> "NetGroup":
-        return NetGroup(self.found, key)
+        return NetGroup(self, key)
 
     def names(self) -> list[str]:
         compiled = self.regex.compiled
         named = {number: name for name, number in compiled.groupindex.items()}
-        return [named.get(i, str(i)) for i in range(compiled.groups + 1)]
+        order = self.regex.numbers or range(compiled.groups + 1)
+        return [named.get(number, str(place)) for place, number in enumerate(order)]
 
 
 class NetGroup:
@@ -104,14 +121,14 @@ class NetGroup:
 
     __slots__ = ("key", "span", "value")
 
-    def __init__(self, found: Any, key: Any) -> None:
+    def __init__(self, match: NetMatch, key: Any) -> None:
         self.key = key
         self.value: str | None = None
         self.span = (0, 0)
-        if found:
-            wanted = int(key) if isinstance(key, str) and key.isdigit() else key
+        if match.found:
             try:
-                self.value, self.span = found[wanted], found.span(wanted)
+                wanted = match.regex.group(key)
+                self.value, self.span = match.found[wanted], match.found.span(wanted)
             except IndexError:
                 pass
 
@@ -163,14 +180,14 @@ def _is_match(run: Run, one: NetRegex, value: Any, at: int = 0) -> bool:
 _SUBSTITUTION = re.compile(r"\$(?:\$|(\d+)|\{(\w+)\}|(&)|(`)|(')|(_))")
 
 
-def _expanded(pattern: str, found: Any) -> str:
+def _expanded(one: NetRegex, pattern: str, found: Any) -> str:
     """.NET's replacement patterns: ``$1``, ``${name}``, ``$&``, ``$$`` and the surroundings."""
 
     def part(token: "re.Match[str]") -> str:
         name = token[1] or token[2]
         if name:
             try:
-                return found[int(name) if name.isdigit() else name] or ""
+                return found[one.group(name)] or ""
             except IndexError:
                 return token[0]
         if token[3]:
@@ -192,7 +209,7 @@ def _replace(run: Run, one: NetRegex, value: Any, replacement: Any, count: int =
         shown = (
             text(replacement(NetMatch(run, one, found)))
             if callable(replacement)
-            else _expanded(text(replacement), found)
+            else _expanded(one, text(replacement), found)
         )
         run.charge(len(shown))
         return shown
@@ -262,7 +279,7 @@ MATCH = NetType(
     | returning("GroupCollection", Groups=Groups)
     | returning("List", Captures=_captures),
     methods=returning("Match", NextMatch=_next)
-    | returning("string", Result=lambda match, pattern: _expanded(pattern, match.found)),
+    | returning("string", Result=lambda match, pattern: _expanded(match.regex, pattern, match.found)),
 )
 GROUP = NetType(
     "Group",

@@ -162,7 +162,8 @@ def _decode(encoding: NetEncoding, value: Any, index: int = 0, count: int | None
     if value is None:
         raise argument_null("bytes")
     part = bytes(value)[index : None if count is None else index + count]
-    return part.decode(encoding.codec, "replace")
+    decoded = part.decode(encoding.codec, "replace")
+    return decoded.replace("\ufffd", "?") if encoding.codec == "ascii" else decoded
 
 
 def _encoding(name: Any) -> NetEncoding:

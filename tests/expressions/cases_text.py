@@ -115,6 +115,7 @@ NUMBERS = [
     ("Convert.ToString(10, 2)", "1010"),
     ('Convert.ToBase64String(Encoding.UTF8.GetBytes("hé"))', "aMOp"),
     ('Encoding.UTF8.GetString(Convert.FromBase64String("aMOp"))', "hé"),
+    ('Encoding.ASCII.GetString(Encoding.UTF8.GetBytes("é"))', "??"),
     ('Convert.FromBase64String("a")', Fails("FormatException")),
     ("Convert.ToHexString(new byte[] {1, 171})", "01AB"),
     ("BitConverter.ToString(new byte[] {1, 171})", "01-AB"),
@@ -153,6 +154,9 @@ REGEX = [
     (r'Regex.IsMatch("a\nb", "^b$", RegexOptions.Multiline)', True),
     (r'new Regex("b+").Match("abbb").Index', 1),
     (r'Regex.Escape("a.b*c")', r"a\.b\*c"),
+    (r'Regex.IsMatch("aa", @"(?<x>a)\k<x>") && !Regex.IsMatch("ab", @"(?<x>a)\k<x>")', True),
+    (r'Regex.Match("fob", "(?<a>f)(o)(b)").Groups[1].Value', "o"),  # groups with names come last
+    (r'Regex.Replace("fob", "(?<a>f)(o)(b)", "$1$2${a}$3")', "obff"),
     (r'Regex.IsMatch("x", "(")', Fails("RegexParseException")),
 ]
 
