@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from shared.expressions.errors import ExpressionFailed
 from shared.expressions.formats import hash_code, text
 from shared.expressions.json_tokens import content_of
 from shared.expressions.nettypes import Member, NetType, returning
@@ -43,7 +44,8 @@ def _static_equals(a: Any, b: Any) -> bool:
 
 
 def _get_type(value: Any) -> TypeObject:
-    return TypeObject(catalog().type_of(value) or OBJECT)
+    named = catalog().find(value.short_name) if isinstance(value, ExpressionFailed) else None
+    return TypeObject(named or catalog().type_of(value) or OBJECT)
 
 
 OBJECT: NetType = NetType(
@@ -126,6 +128,10 @@ class Catalog:
     def member_names(self) -> list[str]:
         return list(self._members)
 
+    def generic_methods(self, name: str) -> list[Member]:
+        """The methods of that name, of any type, that take type arguments."""
+        return [member for member in self._members.get(name, ()) if member.is_method and member.takes_types]
+
     def null_member(self, name: str) -> Member | None:
         """The extension method that takes a null receiver, if there is one of that name."""
         return next(
@@ -161,7 +167,7 @@ class Catalog:
     def full_name_of(self, value: Any) -> str:
         """The .NET name of a value's type, as messages show it."""
         net = self.type_of(value)
-        return (net.full_name or net.name) if net is not None else "System.Object"
+        return (net.full_name or net.name) if net is not None else type(value).__name__
 
 
 def full_name_of(value: Any) -> str:

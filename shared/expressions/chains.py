@@ -203,9 +203,9 @@ def _link(c: "Compiler", code: Code, links: list[Link], at: int) -> tuple[Code, 
     single = members if isinstance(members, Member) else None
     if called and following is not None and (single is None or single.is_method):
         return Code(
-            call_member(c, code, name, members, following.node, types), _common_result(c, code, members, types)
+            call_member(c, code, name, members, following.node, types), _common_result(c, code, members, name, types)
         ), at + 2
-    made, result = get_property(c, code, name, members), _common_result(c, code, members, types)
+    made, result = get_property(c, code, name, members), _common_result(c, code, members, name, types)
     return Code(made, result, never_null=result is not None and result.name in _ALWAYS_THERE), at + 1
 
 
@@ -226,7 +226,7 @@ def _members(c: "Compiler", code: Code, name: str, node: "Node", called: bool) -
         near = c.near(name, [*c.catalog.member_names(), *c.own_names])
         c.fail(node, f"no supported type has a member '{name}'{near}")
         return None
-    member = net.find(name, called=called) or c.catalog.known("object").find(name)
+    member = net.find(name, called=called) or (None if net.dynamic else c.catalog.known("object").find(name))
     if member is not None and (member.is_method or not called or member.result is None):
         return member
     if net.dynamic or name in c.own_names:
@@ -239,12 +239,17 @@ def _members(c: "Compiler", code: Code, name: str, node: "Node", called: bool) -
     return None
 
 
-def _common_result(c: "Compiler", code: Code, members: "Member | str", types: tuple[TypeRef, ...]) -> NetType | None:
+def _common_result(
+    c: "Compiler", code: Code, members: "Member | str", name: str, types: tuple[TypeRef, ...]
+) -> NetType | None:
     if isinstance(members, Member):
         return _result(c, members, types)
     if code.type is not None and code.type.name == "dynamic":
         return code.type
-    return c.static_type(types[0]) if len(types) == 1 else None
+    if len(types) != 1:
+        return None
+    found = {_result(c, member, types) for member in c.catalog.generic_methods(name)}
+    return found.pop() if len(found) == 1 else None
 
 
 EXPRESSIONS = {

@@ -48,6 +48,7 @@ class Compiler:
 
     def __init__(self, parsed: Source) -> None:
         self.source = parsed.text
+        self.tuple_names = parsed.tuple_names
         self.locate = parsed.locate
         self.conditional = parsed.conditional
         self.casts = parsed.casts
@@ -174,7 +175,8 @@ class Compiler:
             kind, name = element.child_by_field_name("type"), element.child_by_field_name("name")
             reference = self.type_reference(kind) if kind else None
             arguments.append(reference or TypeRef(self.catalog.known("object")))
-            names.append(self.text(name) if name else None)
+            blanked = self.tuple_names.get(kind.start_byte) if kind else None
+            names.append(self.text(name) if name else blanked)
         self.own_names.update(name for name in names if name)
         return TypeRef(self.catalog.known("Tuple"), tuple(arguments), names=tuple(names))
 

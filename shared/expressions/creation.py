@@ -155,7 +155,7 @@ def array_items(c: "Compiler", node: "Node", element: TypeRef | None, is_bytes: 
         for one in node.named_children
         if one.type != "comment"
     ]
-    convert = element.cast if element is not None and (element.net.is_value or element.net.name == "Tuple") else None
+    convert = element.stored if element is not None else None
 
     def run(frame: Frame) -> Any:
         made = [value(frame) for value in values]

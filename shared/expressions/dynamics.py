@@ -148,7 +148,7 @@ def set_item(target: Any, key: Any, value: Any) -> None:
         target.set_child(key, value)
     elif isinstance(target, NetDictionary):
         kind = target.value_type
-        target[key] = kind.cast(value) if kind is not None and kind.net.is_value else value
+        target[key] = value if kind is None else kind.stored(value)
     elif target is None:
         raise null_reference()
     elif isinstance(target, bytearray | NetArray):
@@ -168,7 +168,7 @@ def set_item(target: Any, key: Any, value: Any) -> None:
 
 def _element(target: Any, value: Any) -> Any:
     element = getattr(target, "element", None)
-    return element.cast(value) if element is not None and element.net.is_value else value
+    return value if element is None else element.stored(value)
 
 
 def set_property(catalog: Catalog, target: Any, name: str, value: Any) -> None:

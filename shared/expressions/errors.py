@@ -41,7 +41,7 @@ EXCEPTION_BASES: dict[str, str] = {
 }
 
 # Names .NET spells with their namespace where policies and logs look at them.
-_NAMESPACES = {
+NAMESPACES = {
     "JsonException": "Newtonsoft.Json",
     "JsonReaderException": "Newtonsoft.Json",
     "JsonSerializationException": "Newtonsoft.Json",
@@ -72,7 +72,7 @@ class ExpressionFailed(Exception):
 
     def __init__(self, type_name: str, message: str | None = None, inner: "ExpressionFailed | None" = None) -> None:
         short = type_name.rpartition(".")[2]
-        namespace = _NAMESPACES.get(short)
+        namespace = NAMESPACES.get(short)
         self.short_name = short
         self.type_name = f"{namespace}.{short}" if namespace else short
         self.message = message if message is not None else f"Exception of type 'System.{short}' was thrown."

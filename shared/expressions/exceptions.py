@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from shared.expressions.errors import EXCEPTION_BASES, ExpressionFailed
+from shared.expressions.errors import EXCEPTION_BASES, NAMESPACES, ExpressionFailed
 from shared.expressions.formats import text
 from shared.expressions.lists import NetDictionary
 from shared.expressions.nettypes import NetType, returning
@@ -31,9 +31,12 @@ def _constructor(name: str) -> Callable[..., ExpressionFailed]:
     return construct
 
 
+def _full_name(name: str) -> str:
+    return f"{NAMESPACES.get(name, 'System')}.{name}"
+
+
 def _shown(error: ExpressionFailed) -> str:
-    name = error.type_name if "." in error.type_name else f"System.{error.type_name}"
-    return f"{name}: {error.message}"
+    return f"{_full_name(error.short_name)}: {error.message}"
 
 
 def _base(error: ExpressionFailed) -> ExpressionFailed:
@@ -66,7 +69,7 @@ def _type(name: str) -> NetType:
     return NetType(
         name,
         (),
-        full_name=f"System.{name}",
+        full_name=_full_name(name),
         base=EXCEPTION,
         construct=_constructor(name),
         check=lambda value: isinstance(value, ExpressionFailed) and value.is_a(name),

@@ -26,7 +26,16 @@ def text(value: Any) -> str:
         return f"{value:f}"
     if kind is bytes or kind is bytearray:
         return "System.Byte[]"
-    return str(value)
+    if isinstance(value, int) or _has_text(kind):
+        return str(value)
+    from shared.expressions.catalog import full_name_of
+
+    return full_name_of(value)
+
+
+def _has_text(kind: Any) -> bool:
+    """Whether values of a class have a text of their own; of others .NET tells the type, nothing of what they hold."""
+    return kind.__str__ is not object.__str__ and not hasattr(kind, "model_fields")
 
 
 def float_text(value: float) -> str:

@@ -1,5 +1,6 @@
 """JSON text to values, and tokens to the C# values they stand for."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -18,18 +19,33 @@ from shared.expressions.nettypes import TypeRef
 
 
 def read_json(source: Any) -> Any:
-    """JSON text as plain Python; ``JsonReaderException`` with the place where it goes wrong."""
+    """JSON text, or what Newtonsoft takes for it, as plain Python; ``JsonReaderException`` with the place where it goes
+    wrong.
+    """
     if source is None:
         raise argument_null("value")
     content = text(source).lstrip("\ufeff")
     try:
-        return json.loads(content, strict=False)
+        return _loaded(content)
     except json.JSONDecodeError as error:
         raise _reader_error(content, error) from None
     except RecursionError:
         raise ExpressionFailed("JsonReaderException", "The reader's MaxDepth of 64 has been exceeded.") from None
     except ValueError as error:
         raise ExpressionFailed("JsonReaderException", f"JSON integer is too large to parse. ({error})") from None
+
+
+def _loaded(content: str) -> Any:
+    try:
+        return json.loads(content, strict=False)
+    except json.JSONDecodeError:
+        from shared.expressions.json_beyond import as_json
+
+        read = as_json(content)
+        if read is not None:
+            with contextlib.suppress(json.JSONDecodeError):
+                return json.loads(read, strict=False)
+        raise
 
 
 def _reader_error(content: str, error: json.JSONDecodeError) -> ExpressionFailed:
@@ -81,6 +97,12 @@ def convert(target: TypeRef, value: Any) -> Any:
     return target.cast(value)
 
 
+def _item(target: TypeRef, value: Any) -> Any:
+    """What stands in a collection: a leaf read as ``object`` is the C# value, as Newtonsoft reads it."""
+    plain = target.net.name in ("object", "dynamic") and isinstance(value, JValue)
+    return value.Value if plain else convert(target, value)
+
+
 def class_name(value: JToken) -> str:
     return f"Newtonsoft.Json.Linq.{type(value).__name__}"
 
@@ -90,7 +112,7 @@ def _collection(target: TypeRef, value: JToken) -> Any:
         message = f"Cannot deserialize the current JSON {value.type_name.lower()} into type '{target.full_name}'."
         raise ExpressionFailed("JsonSerializationException", message)
     element = target.arguments[0] if target.arguments else None
-    items = [convert(element, item) if element else item for item in value.children()]
+    items = [_item(element, item) if element else item for item in value.children()]
     if target.net.name == "HashSet":
         return target.net.construct(None, target.arguments, items) if target.net.construct else items
     return NetArray(items, element) if target.net.name == "Array" else NetList(items, element)
@@ -103,5 +125,5 @@ def _dictionary(target: TypeRef, value: JToken) -> NetDictionary:
     made = NetDictionary(None, *target.arguments[:2])
     for name in list(value.members):
         child = value.child(name)
-        made[name] = convert(target.arguments[1], child) if len(target.arguments) > 1 else child
+        made[name] = _item(target.arguments[1], child) if len(target.arguments) > 1 else child
     return made

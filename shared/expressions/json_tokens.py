@@ -448,7 +448,9 @@ def _plain_object(value: Any) -> Any:
     items = getattr(value, "items", None)
     if type(value).__name__ == "NetTuple" and isinstance(items, list):
         return {f"Item{i}": plain_of(item) for i, item in enumerate(items, 1)}
-    if type(value).__name__ == "NetDictionary":
+    if isinstance(value, dict):
+        return {name: plain_of(one) for name, one in value.items()}
+    if getattr(value, "is_dictionary", False):
         return {text(pair.Key): plain_of(pair.Value) for pair in value}
     if hasattr(value, "__iter__"):
         return [plain_of(item) for item in value]

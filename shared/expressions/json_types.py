@@ -1,6 +1,6 @@
 """The C# side of JSON: reading text, members of the token types, conversions, JsonConvert."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from shared.expressions.enums import Enum, number_of
@@ -54,9 +54,12 @@ def _value(types: Types, token: JToken, *key: Any) -> Any:
     return convert(types[0], found)
 
 
-def _values(run: Run, types: Types, token: JToken) -> Any:
-    target = types[0] if types else None
-    return NetList([convert(target, one) if target else one for one in values_of(token)])
+def _values(types: Types, token: JToken, *key: Any) -> NetList:
+    """``Values<T>()``: what an object or array has inside; with a key what each of its children has there."""
+    inside: Iterable[Any] = values_of(token)
+    if key:
+        inside = [found for child in token.children() if (found := child.child(key[0])) is not None]
+    return NetList([convert(types[0], one) for one in inside] if types else inside)
 
 
 def _select_token(run: Run, token: JToken, path: str, errorWhenNoMatch: Any = False) -> JToken | None:

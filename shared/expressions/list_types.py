@@ -30,7 +30,7 @@ Types = tuple[TypeRef, ...]
 def _element(values: Any, item: Any) -> Any:
     """The item as the list's element type has it: an int added to a ``List<double>`` becomes a double."""
     element = getattr(values, "element", None)
-    return element.cast(item) if element is not None and element.net.is_value else item
+    return item if element is None else element.stored(item)
 
 
 def index_of(values: Iterable[Any], item: Any) -> int:
@@ -264,7 +264,7 @@ def _cast_tuple(target: TypeRef, value: Any) -> NetTuple:
     if not target.arguments or len(target.arguments) != len(value.items):
         return value
     kinds = target.arguments
-    items = [kind.cast(item) if kind.net.is_value else item for kind, item in zip(kinds, value.items, strict=True)]
+    items = [kind.stored(item) for kind, item in zip(kinds, value.items, strict=True)]
     return NetTuple(items, target.names)
 
 

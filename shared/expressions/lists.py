@@ -1,5 +1,6 @@
 """The collection values: arrays, lists, dictionaries, sets, pairs, tuples, anonymous objects and lazy sequences."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
@@ -156,6 +157,7 @@ class NetDictionary:
     """``Dictionary<TKey, TValue>``, in order of insertion; an own comparer may fold the case of keys."""
 
     __slots__ = ("comparer", "entries", "key_type", "value_type")
+    is_dictionary: ClassVar[bool] = True  # JSON writes it as an object
 
     def __init__(self, comparer: Comparer | None = None, key_type: Any = None, value_type: Any = None) -> None:
         self.entries: dict[Any, Pair] = {}
@@ -303,11 +305,13 @@ class Lookup:
 
 
 def elements(value: Any) -> Iterator[Any]:
-    """Walk any enumerable; a text gives its chars."""
+    """Walk any enumerable; a text gives its chars, a dictionary its pairs."""
     if value is None:
         raise argument_null("source")
     if isinstance(value, str):
         return map(Char, value)
+    if isinstance(value, dict):  # `context.Variables`
+        return itertools.starmap(Pair, list(value.items()))
     walk = getattr(value, "__iter__", None)
     if walk is None:
         raise ExpressionFailed("InvalidCastException", f"'{text(value)}' is not a sequence.")

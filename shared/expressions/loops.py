@@ -7,6 +7,7 @@ from shared.expressions.code import BREAK, CONTINUE, RUN, Environment, Frame
 from shared.expressions.errors import ExpressionFailed, null_reference
 from shared.expressions.functions import makes_functions
 from shared.expressions.lists import elements
+from shared.expressions.nettypes import NetType
 from shared.expressions.operations import condition
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ def foreach_loop(c: "Compiler", node: "Node") -> Statement:
     if right is None or body_node is None or left is None:
         c.fail(node, "foreach needs a variable, a source and a body")
         return lambda frame: None
-    source = c.expression(right).run
+    code = c.expression(right)
+    source = code.run
     loop = Loop(c, body_node)
     with c.nested(loop.environment):
-        store = _foreach_variable(c, left, kind)
+        store = _foreach_variable(c, left, kind, code.type)
         body = c.statement(body_node)
 
     def run(frame: Frame) -> Any:
@@ -60,7 +62,7 @@ def foreach_loop(c: "Compiler", node: "Node") -> Statement:
     return run
 
 
-def _foreach_variable(c: "Compiler", left: "Node", kind: "Node | None") -> Store:
+def _foreach_variable(c: "Compiler", left: "Node", kind: "Node | None", source: NetType | None) -> Store:
     if left.type in ("tuple_pattern", "tuple_expression", "declaration_expression"):
         if left.type == "declaration_expression":
             left = left.named_children[-1]
@@ -68,7 +70,7 @@ def _foreach_variable(c: "Compiler", left: "Node", kind: "Node | None") -> Store
         stores = [declare(c, one.child_by_field_name("name") or one, None) for one in names]
         return lambda frame, value: spread(frame, stores, value)
     reference = c.type_reference(kind) if kind is not None else None
-    store = declare(c, left, reference)
+    store = declare(c, left, reference, source if source is not None and source.name == "dynamic" else None)
     if reference is None or reference.net.name in ("object", "dynamic", "KeyValuePair"):
         return store
     cast = reference.cast

@@ -37,7 +37,7 @@ def _add_pair(values: NetDictionary, key: Any, *value: Any) -> None:
 
 def _value(values: NetDictionary, value: Any) -> Any:
     kind = values.value_type
-    return kind.cast(value) if kind is not None and kind.net.is_value else value
+    return value if kind is None else kind.stored(value)
 
 
 def _try_get(values: NetDictionary, key: Any) -> tuple[bool, Any]:

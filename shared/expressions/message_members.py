@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from shared.expressions.bodies import Body as MessageBody
 from shared.expressions.certificates import certificate
@@ -24,6 +24,7 @@ class Headers:
     """Header fields: each name once, with its values; names without regard to case."""
 
     __slots__ = ("fields",)
+    is_dictionary: ClassVar[bool] = True
 
     def __init__(self, fields: Any) -> None:
         self.fields = fields
@@ -93,6 +94,7 @@ class ValueMap:
     """Query parameters (a name has several values) or matched parameters (a name has one text)."""
 
     __slots__ = ("values",)
+    is_dictionary: ClassVar[bool] = True
 
     def __init__(self, values: dict[str, Any]) -> None:
         self.values = values

@@ -171,6 +171,10 @@ class TypeRef:
             return value
         raise invalid_cast(value, self.full_name)
 
+    def stored(self, value: Any) -> Any:
+        """The value as an element of this type: an int among doubles becomes one, a tuple takes the names written."""
+        return self.cast(value) if self.net.is_value or self.net.name == "Tuple" else value
+
 
 def invalid_cast(value: Any, target: str) -> ExpressionFailed:
     from shared.expressions.catalog import full_name_of

@@ -70,9 +70,11 @@ def _statics(name: str, default: Any) -> dict[str, Any]:
 
 
 def from_json(target: TypeRef, value: Any) -> Any:
-    """What an explicit conversion of a JSON value to a number or bool gives; JSON null only fits a nullable."""
+    """What an explicit conversion of JSON or XML to a number or bool gives; JSON null only fits a nullable."""
     if not hasattr(type(value), "is_json_value"):
         name = getattr(value, "type_name", None)
+        if name is None and hasattr(type(value), "as_string"):
+            return to_number(target.net.name, value.as_string())
         if name is None:
             raise invalid_cast(value, target.full_name)
         raise ExpressionFailed("ArgumentException", f"Can not convert {name} to {target.full_name.rpartition('.')[2]}.")

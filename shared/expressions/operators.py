@@ -33,7 +33,7 @@ def add(a: Any, b: Any) -> Any:
     if kind is int and type(b) is int:
         result = a + b
         return result if INT_MIN <= result <= INT_MAX else wrap(int, result)
-    if kind is str or type(b) is str:
+    if kind is str or (type(b) is str and not hasattr(kind, "names_elements")):
         return text(a) + text(b)
     return _slow("+", unboxed(a), unboxed(b))
 
@@ -46,7 +46,7 @@ def subtract(a: Any, b: Any) -> Any:
 
 
 def _slow(operator: str, a: Any, b: Any) -> Any:
-    if operator == "+" and (type(a) is str or type(b) is str):
+    if operator == "+" and (type(a) is str or type(b) is str) and not hasattr(type(a), "names_elements"):
         return text(a) + text(b)
     if a is None or b is None:
         return None

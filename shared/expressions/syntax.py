@@ -36,6 +36,7 @@ class Source:
         self.conditional: set[int] = set()
         self.casts: dict[int, list[Node]] = {}
         self.tests: dict[int, bool] = {}
+        self.tuple_names: dict[int, str] = {}
         written = self.text
         root = parser().parse(written).root_node
         for _ in range(_REPAIRS):
@@ -55,7 +56,9 @@ class Source:
         comparisons: there the cast is blanked out, and remembered in ``casts`` by the start of its value. It takes
         all of ``T && b`` for the pattern in ``a is T && b``: there ``is`` is written as ``as``, and remembered in
         ``tests`` with whether ``not`` followed; before a literal it becomes ``==`` or ``!=``. It reads the cast of
-        a signed value in ``(a) + b``: there the parentheses are blanked out.
+        a signed value in ``(a) + b``: there the parentheses are blanked out. It reads ``new List<(A a, B b)> { }`` as
+        a comparison, unless the tuple's elements have no names: they are blanked out, and remembered in
+        ``tuple_names`` by the start of the element's type.
         """
         made = bytearray(written)
         pending = [root]
@@ -67,6 +70,7 @@ class Source:
                 made[node.children[1].start_byte] = ord("!")
             elif node.type == "binary_expression" and node.children[1].type == "<":
                 self._blank_casts(node.children[0], made)
+                self._blank_tuple_names(node, made)
             elif node.type == "is_pattern_expression":
                 self._end_pattern(node, made)
             elif node.type == "cast_expression":
@@ -103,6 +107,17 @@ class Source:
         if kinds:
             made[start : node.start_byte] = b" " * (node.start_byte - start)
             self.casts[node.start_byte] = kinds
+
+    def _blank_tuple_names(self, node: "Node", made: bytearray) -> None:
+        made_of, elements = node.children[0], node.children[-1]
+        if made_of.type != "object_creation_expression" or elements.type != "tuple_expression":
+            return
+        for argument in elements.named_children:
+            inner = argument.named_children[0]
+            kind, name = inner.child_by_field_name("type"), inner.child_by_field_name("name")
+            if inner.type == "declaration_expression" and kind is not None and name is not None:
+                self.tuple_names[kind.start_byte] = self.text[name.start_byte : name.end_byte].decode()
+                made[name.start_byte : name.end_byte] = b" " * (name.end_byte - name.start_byte)
 
     def locate(self, row: int, column: int) -> tuple[int, int]:
         """Line and column in the document of a place in the tree."""

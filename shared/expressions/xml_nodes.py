@@ -49,6 +49,7 @@ class XNamespace:
 
     __slots__ = ("uri",)
     is_date_value = True  # takes part in `+` like a date does
+    names_elements = True  # with a text, too
 
     def __init__(self, uri: str) -> None:
         self.uri = uri

@@ -91,6 +91,14 @@ LISTS = [
         '{ var d = new Dictionary<string, int> { {"a", 1}, {"b", 2} }; return string.Join(";", d.Select(p => p.Key + "=" + p.Value)); }',
         "a=1;b=2",
     ),
+    (
+        '{ var l = new List<(string url, int weight)> { ("a", 30), ("b", 70) }; l.Add(("c", 1)); return l.OrderBy(x => x.weight).Last().url + l[2].url; }',
+        "bc",
+    ),
+    (
+        '{ var d = new Dictionary<string, (int a, double b)>(); d["x"] = (1, 2); return d["x"].a + d["x"].b / 4; }',
+        1.5,
+    ),
     ('new Dictionary<string, int> { {"a", 1} }.ContainsKey("a")', True),
     ('{ var h = new HashSet<string>(); return h.Add("a") && !h.Add("a") && h.Contains("a"); }', True),
     ("{ var q = new Queue<int>(); q.Enqueue(1); q.Enqueue(2); return q.Dequeue() * 10 + q.Peek(); }", 12),
@@ -133,6 +141,22 @@ JSON = [
     ('JObject.Parse("{oops")', Fails("Newtonsoft.Json.JsonReaderException")),
     ('JObject.Parse("{\\"a\\": {\\"b\\": [1, 2]}}")["a"]["b"][1].Value<int>()', 2),
     ('JObject.Parse("{\\"a\\": 1.50}").Value<double>("a")', 1.5),
+    # Newtonsoft reads more than JSON.
+    ('JObject.Parse("{\'a\': \'it\\\\\'s \\"q\\"\'}")["a"].ToString()', 'it\'s "q"'),
+    ('JObject.Parse("/* c */ {a: 1, $b: [1, 2,], } // end").ToString(Formatting.None)', '{"a":1,"$b":[1,2]}'),
+    ("JObject.Parse(\"{'a' 1}\")", Fails("Newtonsoft.Json.JsonReaderException")),
+    ('JObject.Parse("{\\"a\\": [1, 2]}")["a"].Values<int>().Max()', 2),
+    ('JObject.Parse("{\\"a\\": [\\"x\\", \\"y\\"]}")["a"].Values<string>().Contains("y")', True),
+    ('JObject.Parse("{\\"m\\": [{\\"r\\": \\"a\\"}, {\\"r\\": \\"b\\"}]}")["m"].Values<string>("r").Last()', "b"),
+    (
+        '{ var d = JObject.Parse("{\\"s\\": \\"x\\", \\"n\\": 1, \\"o\\": {}}").ToObject<Dictionary<string, object>>(); return string.Join(",", d.Values.Select(v => v.GetType().Name)); }',
+        "String,Int64,JObject",
+    ),
+    ('{ dynamic d = JObject.Parse("{\\"a\\": 1}"); return d.ToString(Formatting.None); }', '{"a":1}'),
+    (
+        '{ dynamic d = JObject.Parse("{\\"a\\": [{\\"b\\": 1}, {\\"b\\": 2}]}"); int s = 0; foreach (var x in d.a) { s += (int)x.b; } return s; }',
+        3,
+    ),
     # A token that was replaced or removed has no place any more: what is done to it leaves the document alone.
     (
         '{ var o = JObject.Parse("{\\"s\\": \\"t\\"}"); var s = (JValue)o["s"]; o["s"] = "new"; s.Value = "old"; return (string)o["s"]; }',
@@ -361,6 +385,8 @@ XML = [
         '{ var a = XElement.Parse("<a><b/></a>"); a.AddFirst(new XElement("x")); a.Element("b").AddAfterSelf(new XElement("y")); return a.ToString(SaveOptions.DisableFormatting); }',
         "<a><x /><b /><y /></a>",
     ),
+    ('{ XNamespace n = "u"; return XElement.Parse("<a xmlns=\'u\'><b>x</b></a>").Element(n + "b").Value; }', "x"),
+    ('XElement.Parse("<r><i>1</i><i> 2 </i></r>").Elements("i").Sum(i => (int)i)', 3),
     ('XElement.Parse("<a>")', Fails("XmlException")),
     ("XElement.Parse(\"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>\")", Fails("XmlException")),
 ]

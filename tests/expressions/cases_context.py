@@ -65,6 +65,9 @@ BODY = [
 
 REST = [
     ("context.Response.StatusCode == 429", True),
+    # .NET's own text of an object is the name of its type; what it holds is nobody's.
+    ('"x" + context.Request', "xGatewayRequest"),
+    ("context.Request.Body.ToString()", "IMessageBody"),
     ("context.Response.StatusCode.ToString()", "429"),
     ("context.Response.StatusReason", "Too Many"),
     ("context.Response != null && (context.Response.StatusCode == 429 || context.Response.StatusCode >= 500)", True),
@@ -142,6 +145,11 @@ VARIABLES = [
         Fails("InvalidCastException", "Unable to cast object of type 'System.String' to type 'System.Int32'."),
     ),
     ('((string)context.Variables.GetValueOrDefault<string>("text"))?.ToUpper() ?? "n"', "VALUE"),
+    ('string.Join(",", context.Variables.Select(v => v.Key + "=" + v.Value))', "text=value,count=3,flag=True"),
+    ('{ foreach (var v in context.Variables) { if (v.Value is bool) { return v.Key; } } return "none"; }', "flag"),
+    ("JsonConvert.SerializeObject(context.Variables)", '{"text":"value","count":3,"flag":true}'),
+    ("JsonConvert.SerializeObject(context.Request.MatchedParameters)", '{"deployment-id":"gpt-4o"}'),
+    ('JObject.FromObject(context.Request.Headers)["accept"].ToString(Formatting.None)', '["a/b","c/d"]'),
     ('{ object v; return context.Variables.TryGetValue("count", out v) ? (int)v : 0; }', 3),
 ]
 

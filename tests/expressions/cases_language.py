@@ -168,6 +168,11 @@ STATEMENTS = [
         '{ try { return int.Parse("x"); } catch (ArgumentException) { return 1; } catch (SystemException) { return 2; } }',
         2,
     ),
+    ('{ try { int.Parse("x"); } catch (Exception e) { return e.GetType().Name; } return ""; }', "FormatException"),
+    (
+        '{ try { JObject.Parse("x"); } catch (Exception e) { return e.GetType().FullName; } return ""; }',
+        "Newtonsoft.Json.JsonReaderException",
+    ),
     (
         '{ try { throw new ArgumentNullException("p"); } catch (ArgumentException e) when (e.Message.Contains("\'p\'")) { return 1; } }',
         1,
