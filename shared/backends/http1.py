@@ -370,6 +370,8 @@ class Connection(asyncio.Protocol):
         if status < 200:
             self._skip_interim(status)
             return
+        if status > 599:  # RFC 9110 15: to be taken for a 5xx; servers cannot send it on
+            raise ValueError("no valid status code")
         self._check_head_size(headers)
         self.status = status
         self.headers = headers

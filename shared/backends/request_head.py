@@ -83,10 +83,17 @@ def encode_head(
     """A request's parts -> its head.
 
     ``body_length`` is the number of body bytes, ``None`` for a stream of unknown length: that one is sent with the
-    caller's Content-Length or else chunked. Raises ``httpx.LocalProtocolError`` where CR, LF or NUL would let a
+    caller's Content-Length or else chunked. One of known length goes by it, also where a header calls it chunked: its
+    bytes must not be read as chunks. Raises ``httpx.LocalProtocolError`` where CR, LF or NUL would let a
     value become a second header or request (RFC 9110 5.5), or where the declared and the real length differ.
     """
     facts = header_facts(tuple([name for name, _ in headers]))
+    if facts.encoding_at is not None:
+        if headers[facts.encoding_at][1].strip().lower() != b"chunked":
+            raise httpx.LocalProtocolError("the only transfer-encoding of a request body is chunked")
+        if body_length is not None:
+            headers = [pair for pair in headers if pair[0].lower() != b"transfer-encoding"]
+            facts = header_facts(tuple([name for name, _ in headers]))
     if not _TARGET.fullmatch(target):
         raise httpx.LocalProtocolError("illegal request target")
     lines = [b"%b %b%b HTTP/1.1" % (_method(method), to.target_prefix, target)]
@@ -102,9 +109,7 @@ def encode_head(
         if body_length is not None and body_length != length:
             raise httpx.LocalProtocolError(f"content-length is {length}, the body has {body_length} bytes")
     elif facts.encoding_at is not None:
-        if headers[facts.encoding_at][1].strip().lower() != b"chunked":
-            raise httpx.LocalProtocolError("the only transfer-encoding of a request body is chunked")
-        length, chunked = None, True
+        chunked = True
     elif body_length is None:
         lines.append(b"transfer-encoding: chunked")
         chunked = True

@@ -225,6 +225,20 @@ async def test_streamed_request_body_arrives(framing: list[tuple[bytes, bytes]])
         assert len(server.accepted) == 1
 
 
+async def test_a_body_in_memory_that_is_called_chunked_cannot_pose_as_a_second_request() -> None:
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.answer((await peer.request())[1])
+
+    body = b"0\r\n\r\nGET /admin HTTP/1.1\r\nhost: a\r\n\r\n"
+    async with raw_server(script) as server, transport() as sender:
+        headers = [(b"transfer-encoding", b"Chunked")]
+        request = build_request("POST", server.origin, b"/", headers=headers, body=body)
+        assert await (await sender.handle_async_request(request)).aread() == body
+        request = build_request("GET", server.origin, b"/", headers=[(b"transfer-encoding", b"chunked")])
+        assert await (await sender.handle_async_request(request)).aread() == b""
+
+
 async def test_request_stream_is_not_read_ahead_of_backend() -> None:
     pulled = 0
     release = asyncio.Event()

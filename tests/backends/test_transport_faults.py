@@ -157,6 +157,8 @@ async def test_slow_but_steady_upload_is_no_write_timeout() -> None:
         b"<html>no head</html>",
         b"HTTP/1.1 2x0 OK\r\n\r\n",
         b"HTTP/1.1 099 Odd\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 600 Odd\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n",
         OK + b"no colon\r\n\r\n",
         OK + b"bad name: x\r\n\r\n",
         OK + b"x: a\r\n folded\r\ncontent-length: 0\r\n\r\n",
