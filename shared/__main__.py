@@ -50,9 +50,15 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser("serve", help="serve the gateway on this machine")
     parser.add_argument("--config", type=Path, help="gateway.yaml (default: GATEWAY_CONFIG or ./gateway.yaml)")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=7071, help="0 takes a free one")
+    parser.add_argument("--port", type=_port, default=7071, help="0 takes a free one")
     parser.add_argument("--reload-seconds", type=float, default=2.0, help="look for changed files this often")
     parser.set_defaults(run=_serve)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port from 0 to 65535")
+    return int(text)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -95,7 +101,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("check", help="validate a configuration and print every problem")
-    parser.add_argument("file", nargs="?", type=Path, default=Path("gateway.yaml"))
+    parser.add_argument("file", nargs="?", type=Path, help="default: GATEWAY_CONFIG, or gateway.yaml")
     parser.add_argument("--no-secrets", action="store_true", help="do without values that only the deployed app has")
     parser.set_defaults(run=_check)
 
@@ -103,11 +109,12 @@ def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _check(arguments: argparse.Namespace) -> int:
     from shared.management.check import check
 
-    problems = asyncio.run(check(arguments.file, os.environ, placeholders=arguments.no_secrets))
+    file = arguments.file or Path(os.environ.get("GATEWAY_CONFIG") or "gateway.yaml")
+    problems = asyncio.run(check(file, os.environ, placeholders=arguments.no_secrets))
     for problem in problems:
         print(problem)
     errors = sum(problem.severity == "error" for problem in problems)
-    print(f"{arguments.file}: {errors} problem{'' if errors == 1 else 's'}" if errors else f"{arguments.file}: valid")
+    print(f"{file}: {errors} problem{'' if errors == 1 else 's'}" if errors else f"{file}: valid")
     return 1 if errors else 0
 
 

@@ -64,10 +64,10 @@ class SettingsError(Exception):
 
 def from_environment(environment: Mapping[str, str] | None = None, *, base: Path, local: bool) -> Settings:
     """Settings from app settings. `base` is the folder of function_app.py; `local` allows secrets made on the spot,
-    kept in the ignored folder `.run`. SettingsError when a deployed app has no key-hash secret, or a secret is still
-    the text of a Key Vault reference."""
+    kept in the ignored folder `.run`. SettingsError when a deployed app has no key-hash secret, a secret is still the
+    text of a Key Vault reference, or a value cannot be what it is for."""
     env = dict(os.environ if environment is None else environment)
-    for name in ("GATEWAY_KEY_HASH_SECRET", "GATEWAY_ALL_ACCESS_KEY"):
+    for name in ("GATEWAY_KEY_HASH_SECRET", "GATEWAY_ALL_ACCESS_KEY", "GATEWAY_TABLES_CONNECTION_STRING"):
         if env.get(name, "").startswith(UNRESOLVED):
             raise SettingsError(f"the Key Vault reference in app setting {name} is not resolved")
     secret = env.get("GATEWAY_KEY_HASH_SECRET")
@@ -78,19 +78,20 @@ def from_environment(environment: Mapping[str, str] | None = None, *, base: Path
         secret = _local_secret(base, "key-hash-secret")
         all_access = all_access or _local_secret(base, "all-access-key")
     config = Path(env.get("GATEWAY_CONFIG") or "gateway.yaml")
-    storage = env.get("GATEWAY_TABLES_CONNECTION_STRING")
+    reload_seconds = env.get("GATEWAY_RELOAD_SECONDS")
+    max_instances = env.get("GATEWAY_MAX_INSTANCES")
     return Settings(
         config=config if config.is_absolute() else base / config,
         key_hash_secret=secret.encode(),
         all_access_key=all_access or None,
-        tables_connection_string=storage or None,
-        tables_endpoint=env.get("GATEWAY_TABLES_ENDPOINT") or None,
+        tables_connection_string=_storage_account(env.get("GATEWAY_TABLES_CONNECTION_STRING")),
+        tables_endpoint=_table_endpoint(env.get("GATEWAY_TABLES_ENDPOINT")),
         identity_client_id=env.get("AZURE_CLIENT_ID") or None,
         region=env.get("REGION_NAME") or "local",
         service_name=env.get("WEBSITE_SITE_NAME") or "gateway",
         client_ip_header=env.get("GATEWAY_CLIENT_IP_HEADER") or (None if local else "x-forwarded-for"),
-        reload_seconds=float(env.get("GATEWAY_RELOAD_SECONDS") or 0),
-        max_instances=max(1, int(env.get("GATEWAY_MAX_INSTANCES") or 40)),
+        reload_seconds=_number("GATEWAY_RELOAD_SECONDS", reload_seconds, 0, 0, 86_400),
+        max_instances=int(_number("GATEWAY_MAX_INSTANCES", max_instances, 40, 1, 10_000)),
         telemetry=telemetry_settings(env),
         environment=env,
     )
@@ -117,6 +118,24 @@ def telemetry_settings(environment: Mapping[str, str]) -> TelemetrySettings | No
         ),
         metric_seconds=_number("OTEL_METRIC_EXPORT_INTERVAL", interval, 60_000, 100, 86_400_000) / 1000,
     )
+
+
+def _storage_account(connection_string: str | None) -> str | None:
+    """The connection string. The SettingsError of one that names no account does not repeat it: it may hold a key."""
+    if not connection_string:
+        return None
+    names = {part.partition("=")[0].strip().lower() for part in connection_string.split(";")}
+    if not names & {"accountname", "tableendpoint", "usedevelopmentstorage"}:
+        raise SettingsError("app setting GATEWAY_TABLES_CONNECTION_STRING is no storage account's connection string")
+    return connection_string
+
+
+def _table_endpoint(url: str | None) -> str | None:
+    if url and not url.startswith(("https://", "http://")):
+        raise SettingsError(
+            f"app setting GATEWAY_TABLES_ENDPOINT is {url}, not https://<account>.table.core.windows.net"
+        )
+    return url or None
 
 
 def _instance(environment: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
 """Problems of gateway.yaml: all of them at once, each with its line and path."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,17 @@ def test_check_command_says_what_is_wrong_and_exits_non_zero(tmp_path: Path) -> 
     assert done.returncode == 1
     assert "gateway.yaml:1 apis.one.backend: no backend x" in done.stdout
     assert "gateway.yaml:1 apis.one.policy: no.xml cannot be read: No such file or directory" in done.stdout
+
+
+def test_check_command_takes_the_file_the_gateway_takes(tmp_path: Path) -> None:
+    (tmp_path / "other.yaml").write_text("apis: { one: { path: a, kind: openai, backend: x } }")
+    environment = {**os.environ, "GATEWAY_CONFIG": str(tmp_path / "other.yaml")}
+    done = subprocess.run(
+        [sys.executable, "-m", "shared", "check", "--no-secrets"],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "other.yaml:1 apis.one.backend: no backend x" in done.stdout
 
 
 def test_committed_schema_is_the_models_own_and_takes_the_example() -> None:
