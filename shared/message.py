@@ -17,6 +17,9 @@ LARGEST_READ = 104_857_600
 # Content codings of RFC 9110 section 8.4.1 as zlib takes them. Bodies in others, and deflate without its zlib header,
 # stay as they came.
 PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+# What a member of a gzip body begins with; it may have several (RFC 1952 section 2.2). For each the rest is copied.
+_GZIP = b"\x1f\x8b"
+_MEMBERS = 100
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -470,11 +473,19 @@ class GatewayResponse(_Body):
 def unpacked(data: bytes, coding: str, max_bytes: int) -> bytes:
     """The content of a body in one of the codings in PACKED. BackendError when it is broken, or has more than
     `max_bytes`: a small body can unpack to gigabytes."""
-    unpacker = zlib.decompressobj(PACKED[coding])
-    try:
-        content = unpacker.decompress(data, max_bytes + 1)
-    except zlib.error as error:
-        raise BackendError("The answer cannot be unpacked.", detail=str(error)) from error
-    if len(content) > max_bytes:
-        raise BackendError(f"The answer is larger than {max_bytes} bytes.", reason="ResponseTooLarge")
-    return content
+    parts: list[bytes] = []
+    left = max_bytes
+    for _ in range(_MEMBERS):
+        unpacker = zlib.decompressobj(PACKED[coding])
+        try:
+            part = unpacker.decompress(data, left + 1)
+        except zlib.error as error:
+            raise BackendError("The answer cannot be unpacked.", detail=str(error)) from error
+        left -= len(part)
+        if left < 0:
+            raise BackendError(f"The answer is larger than {max_bytes} bytes.", reason="ResponseTooLarge")
+        parts.append(part)
+        data = unpacker.unused_data
+        if not data.startswith(_GZIP):
+            return b"".join(parts)
+    raise BackendError("The answer cannot be unpacked.", detail=f"it has more than {_MEMBERS} members")

@@ -29,6 +29,15 @@ async def test_known_codings_are_undone_and_unknown_ones_stay() -> None:
     assert await response.read() == b"as it came" and response.headers.get("content-encoding") == "br"
 
 
+async def test_all_members_of_a_gzip_body_are_read() -> None:
+    data = packed(b"hello ", 31) + packed(b"", 31) + packed(b"world", 31)  # RFC 1952 section 2.2
+    headers = Headers([(b"content-encoding", b"gzip")])
+    assert await GatewayResponse(200, headers, stream=stream(data)).read() == b"hello world"
+    assert unpacked(data + bytes(5), "gzip", 11) == b"hello world"  # padding, as archives have it
+    with pytest.raises(BackendError, match="larger than 10 bytes"):
+        unpacked(data, "gzip", 10)
+
+
 async def test_a_small_body_cannot_fill_the_memory() -> None:
     bomb = packed(bytes(50_000_000), 31)
     assert len(bomb) < 100_000
