@@ -6,6 +6,8 @@ from typing import Any
 from shared.context import Context
 from shared.errors import GatewayError
 from shared.llm.api_kind import Dialect
+from shared.llm.schemas import schema_of
+from shared.llm.schemas.generate_content import GENERATE_CONTENT
 from shared.message import GatewayResponse, Headers
 
 # The names Anthropic's API gives its errors (https://docs.anthropic.com/en/api/errors); OpenAI's own are close to them.
@@ -20,6 +22,19 @@ TYPES = {
     504: "timeout_error",
 }
 
+# The names Google's APIs give theirs: https://google.aip.dev/193, google/rpc/code.proto
+STATUSES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    501: "UNIMPLEMENTED",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
 CODES = {
     "SubscriptionKeyNotFound": "missing_api_key",
     "SubscriptionKeyInvalid": "invalid_api_key",
@@ -28,26 +43,35 @@ CODES = {
 
 
 def dialect_of(ctx: Context) -> Dialect:
-    """How the caller expects errors to be worded: by the API's kind, else by a header only Anthropic's SDKs send."""
+    """How the caller expects errors to be worded: by the API's kind, else by a header only Anthropic's or Google's SDKs
+    send, or a path only Gemini has."""
     if ctx.kind is not None and ctx.kind.model_in is not None:
         return ctx.kind.dialect
-    return "anthropic" if "anthropic-version" in ctx.request.headers else "openai"
+    if "anthropic-version" in ctx.request.headers:
+        return "anthropic"
+    gemini = schema_of(ctx.request.original_url.path, {}) is GENERATE_CONTENT
+    return "google" if gemini or "x-goog-api-client" in ctx.request.headers else "openai"
 
 
 def error_fields(error: GatewayError, dialect: Dialect, request_id: str) -> dict[str, Any]:
-    """APIM's `statusCode` and `message` first, then `error` as the official SDKs read it, in one object."""
+    """APIM's `statusCode` and `message`, and `error` as the official SDKs read it, in one object."""
     kind = TYPES.get(error.status, "invalid_request_error" if error.status < 500 else "api_error")
     fields: dict[str, Any] = {"statusCode": error.status, "message": error.answer}
     if error.status >= 500:
         fields["activityId"] = request_id
-    if dialect == "anthropic":
-        said: dict[str, Any] = {"type": kind, "message": error.answer}
-        if error.code is not None:
-            said["code"] = error.code
-        fields |= {"type": "error", "error": said, "request_id": request_id}
-    else:
-        code = error.code or CODES.get(error.reason) or _snake(error.reason)
-        fields["error"] = {"message": error.answer, "type": kind, "param": None, "code": code}
+    match dialect:
+        case "anthropic":
+            said: dict[str, Any] = {"type": kind, "message": error.answer}
+            if error.code is not None:
+                said["code"] = error.code
+            fields |= {"type": "error", "error": said, "request_id": request_id}
+        case "google":
+            status = STATUSES.get(error.status, "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL")
+            # First: by that, google-genai tells an event with an error from one with an answer.
+            fields = {"error": {"code": error.status, "message": error.answer, "status": status}, **fields}
+        case "openai":
+            code = error.code or CODES.get(error.reason) or _snake(error.reason)
+            fields["error"] = {"message": error.answer, "type": kind, "param": None, "code": code}
     if error.inner is not None:
         fields["error"]["innererror"] = error.inner
     return fields

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from shared.context import Completion, Context
 from shared.errors import BackendError, ClientGone, GatewayError
-from shared.gateway.error_body import error_event
+from shared.gateway.error_body import dialect_of, error_event
 from shared.gateway.request_span import end_span
 from shared.message import GatewayResponse, end_to_end
 
@@ -21,6 +21,8 @@ Send = Callable[[Any], Awaitable[None]]
 # Load balancers cut a connection that says nothing for about four minutes; proxies in between are often stricter.
 PING_AFTER = 15.0
 PING = b": ping\n\n"
+# google-genai takes a comment for a piece of JSON. No event either: a blank line after one.
+PING_FOR_GOOGLE = b"\n"
 
 # RFC 9112 section 6.3: what follows the head of such an answer would be read as the next one.
 WITHOUT_BODY = frozenset((*range(100, 200), 204, 304))
@@ -179,8 +181,9 @@ class _Sending:
         self._ping_timer = loop.call_later(PING_AFTER, self._ping_if_silent)
 
     async def _send_ping(self) -> None:
+        ping = PING_FOR_GOOGLE if dialect_of(self._ctx) == "google" else PING
         with contextlib.suppress(OSError):  # the caller is gone; the body's own next send ends the exchange
-            await self._send({"type": "http.response.body", "body": PING, "more_body": True})
+            await self._send({"type": "http.response.body", "body": ping, "more_body": True})
 
     async def _stop_pings(self) -> None:
         if self._ping_timer is not None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Dialect = Literal["openai", "anthropic"]
+Dialect = Literal["openai", "anthropic", "google"]
 
 
 @dataclass(frozen=True, slots=True)
