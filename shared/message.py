@@ -219,9 +219,13 @@ class Url:
         return f"{self.scheme}://{host}{self.path}{self.query_string}"
 
 
+_UNRESERVED = re.compile("%(2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)", re.IGNORECASE)
+
+
 def canonical_path(raw: str) -> str | None:
-    """The path as it will be matched and forwarded: slashes single, encoding as sent. None when a dot segment hides in
-    it under any encoding (RFC 3986 section 5.2.4 would let it leave the API), or a character no path can have."""
+    """The path as it will be matched and forwarded: slashes single, letters and digits plain (RFC 3986 section 6.2.2.2),
+    other encoding as sent. None when a dot segment hides in it under any encoding (section 5.2.4 would let it leave the
+    API), or a character no path can have."""
     if (
         "%" not in raw
         and "//" not in raw
@@ -232,6 +236,10 @@ def canonical_path(raw: str) -> str | None:
     ):
         return raw if raw.startswith("/") and " " not in raw and "#" not in raw else None
     path = re.sub(r"/{2,}", "/", raw)
+    if "%" in path:
+        path = _UNRESERVED.sub(lambda code: chr(int(code[1], 16)), path)
+        if _UNRESERVED.search(path):  # it was no encoding before
+            return None
     if not path.startswith("/") or not path.isascii() or not path.isprintable() or set(path) & set(" #\\"):
         return None
     decoded, previous = path, ""
