@@ -223,9 +223,9 @@ _UNRESERVED = re.compile("%(2[DE]|3[0-9]|[46][1-9A-F]|[57][0-9A]|5F|7E)", re.IGN
 
 
 def canonical_path(raw: str) -> str | None:
-    """The path as it will be matched and forwarded: slashes single, letters and digits plain (RFC 3986 section 6.2.2.2),
-    other encoding as sent. None when a dot segment hides in it under any encoding (section 5.2.4 would let it leave the
-    API), or a character no path can have."""
+    """The path as it will be matched and forwarded: slashes single, letters and digits plain (RFC 3986, 6.2.2.2), other
+    encoding as sent. None when a dot segment hides in it under any encoding (section 5.2.4 would let it leave the API),
+    or a character no path can have."""
     if (
         "%" not in raw
         and "//" not in raw
