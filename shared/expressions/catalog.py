@@ -62,11 +62,28 @@ OBJECT: NetType = NetType(
     statics=returning("bool", Equals=_static_equals, ReferenceEquals=lambda a, b: content_of(a) is content_of(b)),
 )
 DYNAMIC = NetType("dynamic", cast=lambda target, value: value, check=lambda value: True, dynamic=True)
+
+
+def _nullable_value(maybe: Any) -> Any:
+    if maybe is None:
+        raise ExpressionFailed("InvalidOperationException", "Nullable object must have a value.")
+    return maybe
+
+
+def _nullable_text(maybe: Any, *arguments: Any) -> str:
+    """A null without a value is the empty text."""
+    if maybe is None:
+        return ""
+    member = catalog().member_of(maybe, "ToString", called=True)
+    return text(maybe) if member is None else text(member.function(maybe, *arguments))
+
+
 NULLABLE = NetType(
     "Nullable",
     dynamic=True,
-    properties=returning("bool", HasValue=lambda maybe: maybe is not None),
-    methods=returning(None, GetValueOrDefault=lambda maybe, default=0: default if maybe is None else maybe),
+    properties=returning("bool", HasValue=lambda maybe: maybe is not None) | returning(None, Value=_nullable_value),
+    methods=returning(None, GetValueOrDefault=lambda maybe, default=0: default if maybe is None else maybe)
+    | returning("string", ToString=_nullable_text),
 )
 TYPE: NetType = NetType(
     "Type",

@@ -29,6 +29,7 @@ EXCEPTION_BASES: dict[str, str] = {
     "OverflowException": "ArithmeticException",
     "RegexMatchTimeoutException": "TimeoutException",
     "RegexParseException": "ArgumentException",
+    "CultureNotFoundException": "ArgumentException",
     "RuntimeBinderException": "Exception",
     "SecurityException": "SystemException",
     "SwitchExpressionException": "InvalidOperationException",

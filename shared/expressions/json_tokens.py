@@ -288,12 +288,11 @@ class JArray(JContainer):
         return [self._token(at, value) for at, value in enumerate(self.items)]
 
     def place_of(self, token: Any) -> int:
+        """Where this very token is, else -1: Newtonsoft's arrays do not compare values."""
+        if not isinstance(token, JToken):
+            return -1
         content = content_of(token)
-        exact = next((i for i, value in enumerate(self.items) if content_of(value) is content), -1)
-        if exact >= 0 or isinstance(token, JObject | JArray):
-            return exact
-        wanted = plain(token_of(token))
-        return next((i for i, value in enumerate(self.items) if plain(value) == wanted), -1)
+        return next((i for i, value in enumerate(self.items) if content_of(value) is content), -1)
 
     def holds(self, token: JToken) -> bool:
         content = content_of(token)

@@ -65,7 +65,7 @@ DICTIONARY = NetType(
     "Dictionary",
     (NetDictionary,),
     full_name="System.Collections.Generic.Dictionary`2",
-    aliases=("IDictionary", "IReadOnlyDictionary", "SortedDictionary", "ConcurrentDictionary", "Hashtable"),
+    aliases=("IDictionary", "IReadOnlyDictionary", "ConcurrentDictionary", "Hashtable"),
     base=ENUMERABLE,
     construct=_new_dictionary,
     properties=returning("int", Count=len)
@@ -112,7 +112,7 @@ HASH_SET = NetType(
     "HashSet",
     (NetSet,),
     full_name="System.Collections.Generic.HashSet`1",
-    aliases=("ISet", "SortedSet", "IReadOnlySet"),
+    aliases=("ISet", "IReadOnlySet"),
     base=ENUMERABLE,
     construct=_new_set,
     properties=returning("int", Count=len),

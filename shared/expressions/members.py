@@ -207,7 +207,8 @@ SUBSCRIPTION = NetType(
         PrimaryKey=attribute("primary_key"),
         SecondaryKey=attribute("secondary_key"),
     )
-    | returning(None, CreatedDate=_date("created_date"), StartDate=_date("start_date"), EndDate=_date("end_date")),
+    | returning("DateTime", CreatedDate=_date("created_date"))
+    | returning("Nullable", StartDate=_date("start_date"), EndDate=_date("end_date")),
 )
 
 

@@ -197,11 +197,19 @@ ENCODING = NetType(
 
 
 class Culture:
-    """``CultureInfo``: there is one, the invariant culture."""
+    """``CultureInfo``: there is one, the invariant culture, and en-US reads and writes as it does.
+
+    Others are unknown, as to a .NET without globalization data, instead of being quietly the same.
+    """
 
     __slots__ = ("Name",)
 
     def __init__(self, name: str = "") -> None:
+        if name.lower() not in ("", "en", "en-us"):
+            message = (
+                f"Only the invariant culture is supported. (Parameter 'name') {name} is an invalid culture identifier."
+            )
+            raise ExpressionFailed("CultureNotFoundException", message)
         self.Name = name
 
 

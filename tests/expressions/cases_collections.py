@@ -157,6 +157,9 @@ JSON = [
         '{ dynamic d = JObject.Parse("{\\"a\\": [{\\"b\\": 1}, {\\"b\\": 2}]}"); int s = 0; foreach (var x in d.a) { s += (int)x.b; } return s; }',
         3,
     ),
+    # Newtonsoft's arrays look for the token itself, not for its value.
+    ('JArray.Parse("[\\"a\\", \\"b\\"]").Contains("a")', False),
+    ('{ var a = JArray.Parse("[\\"a\\", \\"b\\"]"); return a.Contains(a[1]) && a.IndexOf(a[1]) == 1; }', True),
     # A token that was replaced or removed has no place any more: what is done to it leaves the document alone.
     (
         '{ var o = JObject.Parse("{\\"s\\": \\"t\\"}"); var s = (JValue)o["s"]; o["s"] = "new"; s.Value = "old"; return (string)o["s"]; }',

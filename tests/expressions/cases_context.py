@@ -96,6 +96,12 @@ REST = [
     ("context.Subscription.Id", "sub-1"),
     ("context.Subscription.Key", "the caller's"),
     ("context.Subscription?.CreatedDate.Year", 2024),
+    ("context.Subscription.StartDate.ToString()", ""),
+    ("context.Subscription.StartDate.HasValue", False),
+    (
+        "context.Subscription.StartDate.Value",
+        Fails("InvalidOperationException", "Nullable object must have a value."),
+    ),
     ("context.Subscription.EndDate == null", True),
     ("context.User == null", True),
     ('context.User?.Id ?? "anonymous"', "anonymous"),

@@ -132,6 +132,8 @@ NUMBERS = [
     ("Math.Sign(-4)", -1),
     ("int.MaxValue", 2147483647),
     ("double.IsNaN(double.NaN)", True),
+    ('1234.5.ToString("N2", new CultureInfo("en-US"))', "1,234.50"),
+    ('1234.5.ToString("N2", new CultureInfo("de-DE"))', Fails("CultureNotFoundException")),
     ("5.CompareTo(7)", -1),
     ("5.Equals(5)", True),
     ("5.Equals(5L)", False),

@@ -12,6 +12,7 @@ REFUSED = [
     ('"a".ToUper()', "'string' has no member 'ToUper', did you mean ToUpper?"),
     ('JObject.Prase("{}")', "'JObject' has no static member 'Prase', did you mean Parse?"),
     ("new FileStream()", "the type 'FileStream' does not exist in policy expressions"),
+    ("new SortedDictionary<string, int>()", "the type 'SortedDictionary' does not exist in policy expressions"),
     ('File.ReadAllText("/etc/passwd")', "the name 'File' does not exist here"),
     ('System.IO.File.ReadAllText("x")', "the name 'System' does not exist here"),
     ('Environment.GetEnvironmentVariable("PATH")', "'Environment' has no static member 'GetEnvironmentVariable'"),
