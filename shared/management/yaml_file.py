@@ -33,6 +33,7 @@ class YamlFile:
         self._comment_only = self._before if not len(self._tree) else ""
         self._untouched = self._dump() if len(self._tree) else ""
         self._changed = False
+        self._entries = _entries_of(self._tree)
 
     def __contains__(self, place: tuple[str, str]) -> bool:
         return self.entry(*place) is not None
@@ -71,6 +72,14 @@ class YamlFile:
             self._put_section(section, CommentedMap({id: _node(value)}))
         self._changed = True
         return "added"
+
+    def changed(self) -> list[tuple[str, str]]:
+        """Section and id of the entries that are no longer what was read: those that were put, and those that share
+        an anchor with one of them."""
+        # Read anew: what is merged into an entry (`<<`) does not follow an edit of its origin before that.
+        tree = self._yaml.load(self.text()) if "*" in self._before else self._tree
+        after = _entries_of(tree)
+        return [place for place, entry in self._entries.items() if place in after and after[place] != entry]
 
     def text(self) -> str:
         """The edited file; the very text that was read when nothing changed."""
@@ -171,6 +180,11 @@ def _spelled(original: str, lines: list[str]) -> list[str]:
         if lost and line < len(found) and tag != "delete":
             found[line], lost = lost + found[line], ""
     return found
+
+
+def _entries_of(tree: CommentedMap) -> dict[tuple[str, str], Any]:
+    sections = [(name, entries) for name, entries in tree.items() if isinstance(entries, CommentedMap)]
+    return {(name, id): _plain(entry) for name, entries in sections for id, entry in entries.items()}
 
 
 def _plain(node: Any) -> Any:

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -234,3 +235,39 @@ async def test_every_source_has_help(tmp_path: Path, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit, match="0"):
         await run_import(tmp_path, source, "--help")
     assert "--dry-run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("backends:\n  one: &one { url: http://one }\n  local-ai-endpoint: *one\n", "one"),
+        ("backends:\n  local-ai-endpoint: &local { url: http://l }\n  two: { <<: *local, title: Two }\n", "two"),
+    ],
+)
+def test_an_entry_that_shares_an_anchor_is_not_changed_unasked(tmp_path: Path, text: str, other: str) -> None:
+    (tmp_path / "gateway.yaml").write_text(text)
+    done = run(tmp_path, *local("http://127.0.0.1:9"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"Nothing was changed: backends.{other} would change too: it shares a YAML anchor with what is imported\n"
+    )
+    assert texts(tmp_path) == {"gateway.yaml": text}
+
+
+def test_ctrl_c_at_a_question_ends_the_import(tmp_path: Path) -> None:
+    terminal, stdin = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shared", "import", *local("http://127.0.0.1:9", "--key-value", "-")],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None and process.stderr.read(12) == b"Access key: "
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=20)
+        assert (process.returncode, error.strip()) == (130, b"Nothing was changed.")
+    finally:
+        process.kill()
+        os.close(terminal)
+        os.close(stdin)
+    assert texts(tmp_path) == {}

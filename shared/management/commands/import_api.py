@@ -4,9 +4,11 @@ import asyncio
 import getpass
 import json
 import os
+import signal
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,7 +165,18 @@ def _warn(prepared: Prepared) -> None:
 
 
 def _read_secret() -> str:
-    return getpass.getpass("Access key: ") if sys.stdin.isatty() else sys.stdin.readline()
+    with _ctrl_c_ends():
+        return getpass.getpass("Access key: ") if sys.stdin.isatty() else sys.stdin.readline()
+
+
+@contextmanager
+def _ctrl_c_ends() -> Iterator[None]:
+    """Asyncio makes the first Ctrl-C a cancellation, which never comes while a question waits for its answer."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 class Terminal:
@@ -174,10 +187,11 @@ class Terminal:
         print(question)
         for number, option in enumerate(options, 1):
             print(f"  {number}  {option}")
-        while True:
-            answer = input(f"1-{len(options)}: ").strip()
-            if answer.isdigit() and 1 <= int(answer) <= len(options):
-                return int(answer) - 1
+        with _ctrl_c_ends():
+            while True:
+                answer = input(f"1-{len(options)}: ").strip()
+                if answer.isdecimal() and 1 <= int(answer) <= len(options):
+                    return int(answer) - 1
 
 
 @dataclass(slots=True)

@@ -59,6 +59,10 @@ async def prepare(
         summary = [line for entry in plan.entries if (line := _put(file, entry))]
     except (YAMLError, ValueError) as error:
         raise ConfigError(known) from error
+    meant = {(entry.section, entry.id) for entry in plan.entries}
+    for section, id in file.changed():
+        if meant.isdisjoint({(section, id), (section, "")}):
+            raise ImportFailed(f"{section}.{id} would change too: it shares a YAML anchor with what is imported")
     for id in plan.needs_backends:
         if ("backends", id) not in file:
             raise ImportFailed(f"there is no backend {id}")

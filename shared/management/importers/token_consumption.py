@@ -1,6 +1,6 @@
 """The wizard's tab "Manage token consumption": llm-token-limit and llm-emit-token-metric."""
 
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, BooleanOptionalAction, Namespace
 from xml.etree.ElementTree import Element
 
 from shared.management.importers.importer import ImportFailed
@@ -131,7 +131,6 @@ def _dimension(text: str) -> Element:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text} is not a whole number above 0")
+    return int(text)
