@@ -33,15 +33,15 @@ _LONGEST_READ = 8_388_608
 
 
 class DocumentReader:
-    """A JSON answer, read at its `end`."""
+    """A JSON answer, read at its `end`; `body` is what there is of it already."""
 
     __slots__ = ("size", "usage", "_schema", "_kept", "_members", "_document")
 
-    def __init__(self, schema: Schema) -> None:
-        self.size = 0
+    def __init__(self, schema: Schema, body: bytes = b"") -> None:
+        self.size = len(body)
         self.usage: Usage | None = None
         self._schema = schema
-        self._kept: list[bytes] = []
+        self._kept = [body] if body else []
         self._members: Members | None = None
         self._document: Any = None
 
@@ -71,20 +71,25 @@ class DocumentReader:
         else:
             self._kept.append(data)
             if self.size > WHOLE:
-                self._members = Members(MEMBERS)
-                self._members.feed(b"".join(self._kept))
-                self._kept.clear()
+                self._pick_members()
         return data
 
     def end(self) -> bytes:
         """All has come, or no more will."""
+        if self.size > WHOLE and self._members is None:
+            self._pick_members()
         if self._members is not None:
             self._document = self._members.values
-        elif self._kept:
+        else:
             self._document = _parsed(self._kept[0] if len(self._kept) == 1 else b"".join(self._kept))
         self._kept.clear()
         self.usage = self._schema.usage(self._document)
         return b""
+
+    def _pick_members(self) -> None:
+        self._members = Members(MEMBERS)
+        self._members.feed(b"".join(self._kept))
+        self._kept.clear()
 
     def text_tokens(self, count: Count) -> int:
         """Tokens of the text that came; of a document too large to keep, by its size."""

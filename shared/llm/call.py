@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from shared.llm.schemas import schema_of
 from shared.llm.schemas.schema import Count, Schema
@@ -14,14 +14,18 @@ _OPENING = re.compile(rb"\s*\{")
 _AZURE_SINCE = "2024-09-01"
 
 
-class LlmCall(NamedTuple):
-    """A request to a model. `model` is the deployment in the path where there is one, else the one the schema tells."""
+class LlmCall:
+    """A request to a model. `model` is the deployment in the path where there is one, else the one the schema tells;
+    `size` counts the bytes of the body."""
 
-    schema: Schema
-    body: Mapping[str, Any]
-    model: str
-    stream: bool
-    size: int
+    __slots__ = ("body", "model", "schema", "size", "stream")
+
+    def __init__(self, schema: Schema, body: Mapping[str, Any], model: str, stream: bool, size: int) -> None:
+        self.schema = schema
+        self.body = body
+        self.model = model
+        self.stream = stream
+        self.size = size
 
     @property
     def max_tokens(self) -> int | None:
@@ -47,9 +51,8 @@ def llm_call(path: str, body: bytes, document: Any, deployment: str | None) -> L
     if not isinstance(document, dict):
         return None
     schema = schema_of(path, document)
-    return LlmCall(
-        schema, document, deployment or schema.model(path, document), schema.streams(path, document), len(body)
-    )
+    model, stream = schema.asked(path, document)
+    return LlmCall(schema, document, deployment or model, stream, len(body))
 
 
 def usage_can_be_asked(call: LlmCall, azure_version: str | None) -> bool:

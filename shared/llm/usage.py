@@ -55,6 +55,14 @@ def part(value: object, name: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+# What they call the tokens of prompt and completion, and the objects with their details.
+_OF_COMPLETIONS = ("prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details")
+_OF_RESPONSES = ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
+# What a plain answer tells, made without a call of Python's: nearly every answer is one.
+_counts = tuple.__new__
+_NO_DETAILS = Usage(0, 0, 0)[3:]
+
+
 def openai_usage(usage: object) -> Usage | None:
     """The `usage` object of chat completions, completions, embeddings (`prompt_tokens`), responses and images
     (`input_tokens`); None when it is no such object.
@@ -64,18 +72,20 @@ def openai_usage(usage: object) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     if "prompt_tokens" in usage or "completion_tokens" in usage:
-        of_prompt, of_completion = "prompt_tokens", "completion_tokens"
+        of_prompt, of_completion, prompt_details, completion_details = _OF_COMPLETIONS
     elif "input_tokens" in usage or "output_tokens" in usage:
-        of_prompt, of_completion = "input_tokens", "output_tokens"
+        of_prompt, of_completion, prompt_details, completion_details = _OF_RESPONSES
     else:
         return None
-    prompt, completion = number(usage.get(of_prompt)), number(usage.get(of_completion))
-    total, least = number(usage.get("total_tokens")), prompt + completion
-    if total < least:
-        total = least
-    asked, answered = usage.get(of_prompt + "_details"), usage.get(of_completion + "_details")
+    read = usage.get
+    prompt, completion, total = read(of_prompt), read(of_completion), read("total_tokens")
+    if not type(prompt) is type(completion) is type(total) is int or prompt < 0 or completion < 0:
+        prompt, completion, total = number(prompt), number(completion), number(total)
+    if total < prompt + completion:
+        total = prompt + completion
+    asked, answered = read(prompt_details), read(completion_details)
     if not asked and not answered:
-        return Usage(prompt, completion, total)
+        return _counts(Usage, (prompt, completion, total, *_NO_DETAILS))
     asked = asked if isinstance(asked, dict) else {}
     answered = answered if isinstance(answered, dict) else {}
     return Usage(

@@ -3,7 +3,6 @@ tells it once at the end."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any
 
 from shared.backends.backends import Backends
@@ -37,18 +36,20 @@ class Refusers(dict[str, None]):
         self[backend] = None
 
 
-@dataclass(slots=True)
 class Attempt:
     """The last attempt at the backend: its answer counts. Without a `reader` nothing can be read of it. `cached` tells
     that no backend was asked."""
 
-    call: LlmCall | None
-    status: int = 0  # 0: no answer has come
-    reader: Reader | None = None
-    ended: bool = False
-    whole: bool = False  # the answer is a document and in memory
-    passed: int = 0  # bytes of an answer nobody can read
-    cached: bool = False
+    __slots__ = ("cached", "call", "ended", "passed", "reader", "status", "whole")
+
+    def __init__(self, call: LlmCall | None) -> None:
+        self.call = call
+        self.status = 0  # no answer has come
+        self.reader: Reader | None = None
+        self.ended = False
+        self.whole = False  # the answer is a document and in memory
+        self.passed = 0  # bytes of an answer nobody can read
+        self.cached = False
 
     @property
     def model(self) -> str:
@@ -57,7 +58,8 @@ class Attempt:
 
 
 class LlmExchange:
-    """The call of one request, made by the first policy that needs its usage.
+    """The call of one request, made by the first policy that needs its usage; it stands between the request and its
+    backends (a BackendCaller).
 
     A retry or a failover is another attempt, and only the last one counts. Usage is the backend's own; where it gives
     none, a tokenizer counts prompt and delivered text, marked estimated. It is None when no model was asked: a request
@@ -68,6 +70,7 @@ class LlmExchange:
     __slots__ = (
         "usage",
         "_attempt",
+        "_backends",
         "_call",
         "_call_of",
         "_counts_cached",
@@ -77,23 +80,22 @@ class LlmExchange:
         "_prompt",
         "_request",
         "_services",
-        "_settled",
     )
 
     def __init__(self, ctx: Context) -> None:
         # Not the context itself: a ring of objects would wait for the garbage collector after each request.
+        self._backends = ctx.backends
         self._request = ctx.request
         self._services = ctx.services
         self.usage: Usage | None = None
-        self._settled = False
         self._counts_cached = False
         self._keep = 0
         self._attempt: Attempt | None = None
         self._call: LlmCall | None = None
         self._call_of: bytes | None = None
         self._prompt: int | None = None
-        self._on_answer: list[Answered] = []
-        self._on_usage: list[Settle] = []
+        self._on_answer: tuple[Answered, ...] = ()
+        self._on_usage: tuple[Settle, ...] | None = ()  # None: told
 
     @property
     def asked(self) -> LlmCall | None:
@@ -113,12 +115,10 @@ class LlmExchange:
 
     @classmethod
     def of(cls, ctx: Context) -> "LlmExchange":
-        """The exchange of a request; the first call makes it and stands between the request and its backends."""
+        """The exchange of a request; the first call makes it."""
         found: LlmExchange | None = ctx.notes.get(cls)
         if found is None:
-            found = ctx.notes[cls] = cls(ctx)
-            if ctx.backends is not None:
-                ctx.backends = ObservedBackends(ctx.backends, found)
+            found = ctx.notes[cls] = ctx.backends = cls(ctx)
             ctx.on_reply(found._settle_before_reply)
             ctx.on_completion(found._complete)
         return found
@@ -126,11 +126,13 @@ class LlmExchange:
     def on_answer(self, callback: Answered) -> None:
         """Run `callback` after each attempt that brought an answer, before the policies that follow, with the usage if
         the answer is a plain one; None for a stream. Plain answers are read for it."""
-        self._on_answer.append(callback)
+        self._on_answer += (callback,)
 
     def on_usage(self, callback: Settle) -> None:
         """Run `callback` exactly once when the exchange has ended, with its usage."""
-        self._on_usage.append(callback)
+        if self._on_usage is None:
+            raise RuntimeError("the exchange has ended")
+        self._on_usage += (callback,)
 
     def count_cached(self) -> None:
         """Let an answer count that came from no backend: from a cache, or from a policy that speaks for a model."""
@@ -178,54 +180,95 @@ class LlmExchange:
 
     # the attempts
 
-    def begin(self, call: LlmCall | None) -> Attempt:
-        """Another attempt is sent; what came of one before does not count."""
-        self._attempt = Attempt(call)
-        return self._attempt
-
-    def failed(self) -> None:
-        """The attempt brought no answer."""
-        self._attempt = None
-
-    def answered(self, attempt: Attempt, response: GatewayResponse, *, hide: bool) -> None:
-        """The attempt brought an answer: read it as it passes."""
-        attempt.status = response.status_code
-        call = attempt.call
-        if call is not None:
-            count = self._services.get(Tokenizers).count(call.model) if _is_event_stream(response) else None
-            attempt.reader = (
-                DocumentReader(call.schema)
-                if count is None
-                else StreamReader(call.schema, hide=hide, count=count, keep=self._keep)
-            )
-            if response.body is not None:
-                _pass_whole(attempt, response, response.body)
-            else:
-                self._watch(attempt, response, hide)
+    def knows(self, id: str) -> bool:
+        """Whether a backend of that id is declared."""
+        return self.unobserved.knows(id)
 
     @property
-    def awaited(self) -> bool:
-        """Whether somebody wants to know of an answer before it leaves."""
-        return bool(self._on_answer)
+    def unobserved(self) -> BackendCaller:
+        """The backends themselves, for calls of a policy's own."""
+        assert self._backends is not None
+        return self._backends
 
-    async def tell(self, attempt: Attempt, response: GatewayResponse) -> None:
-        """Tell them."""
+    def url(self, ctx: Context) -> str:
+        """The base URL of the backend chosen for the request. PolicyFailed when there is none."""
+        return self.unobserved.url(ctx)
+
+    async def forward(
+        self,
+        ctx: Context,
+        *,
+        header_timeout: float | None = None,
+        continue_timeout: float | None = None,
+        follow_redirects: bool = False,
+    ) -> GatewayResponse:
+        """One attempt, as the backends make it, with the usage asked for and the answer read as it passes. What came
+        of an attempt before does not count."""
+        request, backends = ctx.request, self.unobserved
+        raw, body, asked = request.headers.raw, request.body, None
+        call = self._call if body is not None and body is self._call_of else await self.call()
+        attempt = self._attempt = Attempt(call)
+        if call is not None:
+            for name, _ in raw:
+                if name == b"accept-encoding":
+                    # What is compressed could only be read by unpacking it on the way.
+                    request.headers.replace(name, "identity")
+                    break
+            if call.stream:
+                asked = _asked(ctx, call)
+        options: dict[str, Any] = {}
+        if header_timeout is not None or continue_timeout is not None or follow_redirects:
+            options = {
+                "header_timeout": header_timeout,
+                "continue_timeout": continue_timeout,
+                "follow_redirects": follow_redirects,
+            }
+        try:
+            if asked is not None:
+                body, request.body = request.body, asked
+            response = await backends.forward(ctx, **options)
+            if asked is not None and await _refuses(response):
+                ctx.services.extras.setdefault(Refusers, Refusers()).note(_backend(ctx))
+                ctx.trace("the backend does not know stream_options: asked again without", "usage")
+                asked, request.body = None, body
+                response = await backends.forward(ctx, **options)
+        except GatewayError:
+            self._attempt = None
+            raise
+        finally:
+            # Another attempt starts from what the caller sent.
+            request.headers.raw = raw
+            if asked is not None:
+                request.body = body
+        if call is not None:
+            self._read(attempt, call, response, hide=asked is not None)
+        else:
+            attempt.status = response.status_code
+        if self._on_answer:
+            await self._tell(attempt, response)
+        return response
+
+    def _read(self, attempt: Attempt, call: LlmCall, response: GatewayResponse, *, hide: bool = False) -> None:
+        """Read an answer as it passes; one that came at once is there already."""
+        attempt.status, body = response.status_code, response.body
+        if _is_event_stream(response):
+            count = self._services.get(Tokenizers).count(call.model)
+            attempt.reader = reader = StreamReader(call.schema, hide=hide, count=count, keep=self._keep)
+            if body is not None:
+                attempt.ended = True
+                response.body = reader.feed(body) + reader.end()
+        elif body is not None:
+            attempt.reader, attempt.whole = DocumentReader(call.schema, body), True
+        else:
+            attempt.reader = DocumentReader(call.schema)
+        if body is None:
+            _watch(attempt, response, hide)
+
+    async def _tell(self, attempt: Attempt, response: GatewayResponse) -> None:
+        """Tell those who want to know of an answer before it leaves."""
         usage = await self._read_ahead(attempt, response)
         for callback in self._on_answer:
             await callback(usage)
-
-    def _watch(self, attempt: Attempt, response: GatewayResponse, hide: bool) -> None:
-        assert response.stream is not None
-        coding = response.headers.get("content-encoding")
-        decode = decoder(coding) if coding and coding.lower() != "identity" else None
-        if coding and coding.lower() != "identity" and decode is None:
-            attempt.reader = None
-        if decode is not None and hide:
-            # Nothing can be left out of a compressed stream, so the caller gets it plain.
-            response.headers.raw = [
-                pair for pair in response.headers.raw if pair[0] not in (b"content-encoding", b"content-length")
-            ]
-        response.stream = _passing(attempt, response.stream, decode, hide)
 
     async def _read_ahead(self, attempt: Attempt, response: GatewayResponse) -> Usage | None:
         if not isinstance(attempt.reader, DocumentReader):
@@ -257,11 +300,12 @@ class LlmExchange:
     def _settle_before_reply(self, ctx: Context) -> Coroutine[Any, Any, None] | None:
         """Settle a plain answer that is there as a whole before the caller has it and may call again."""
         attempt = self._attempt
-        if attempt is None:
-            return self._settle_cached(ctx.response) if self._counts_cached and ctx.response is not None else None
-        return self._settle_whole(attempt) if attempt.whole else None
+        if attempt is not None:
+            return self._settle_read(attempt) if attempt.whole else None
+        return self._settle_cached(ctx.response) if self._counts_cached and ctx.response is not None else None
 
-    def _settle_whole(self, attempt: Attempt) -> Coroutine[Any, Any, None] | None:
+    def _settle_read(self, attempt: Attempt) -> Coroutine[Any, Any, None] | None:
+        """Settle with what there is to read of the answer, if that tells the usage."""
         told = _told(attempt)
         if told is None:
             return self._settle_estimated(attempt)
@@ -272,106 +316,34 @@ class LlmExchange:
         self._settle(await self._usage_of(attempt))
 
     async def _settle_cached(self, response: GatewayResponse) -> None:
-        attempt = self.begin(await self.call())
+        call = await self.call()
+        attempt = self._attempt = Attempt(call)
         attempt.cached = True
-        self.answered(attempt, response, hide=False)
+        if call is not None:
+            self._read(attempt, call, response)
+        else:
+            attempt.status = response.status_code
         if self._on_answer:
-            await self.tell(attempt, response)
+            await self._tell(attempt, response)
         if attempt.whole:
             self._settle(await self._usage_of(attempt))
 
     def _complete(self, completion: Completion) -> Coroutine[Any, Any, None] | None:
-        if self._settled:
+        if self._on_usage is None:
             return None
         if self._attempt is not None:
-            return self._settle_whole(self._attempt)
+            return self._settle_read(self._attempt)
         self._settle(None)
         return None
 
     def _settle(self, usage: Usage | None) -> None:
-        self.usage, self._settled = usage, True
-        callbacks = self._on_usage
-        self._on_usage, self._on_answer = [], []
-        for callback in callbacks:
+        callbacks, self._on_usage, self._on_answer = self._on_usage, None, ()
+        self.usage = usage
+        for callback in callbacks or ():
             try:
                 callback(usage)
             except Exception:  # a metric must not fail the answer, nor keep a limit from giving back what it reserved
                 log.exception("telling the usage of a call failed")
-
-
-class ObservedBackends:
-    """The backends of a request whose exchange is observed."""
-
-    def __init__(self, backends: BackendCaller, exchange: LlmExchange) -> None:
-        self._backends = backends
-        self._exchange = exchange
-
-    def knows(self, id: str) -> bool:
-        """Whether a backend of that id is declared."""
-        return self._backends.knows(id)
-
-    @property
-    def unobserved(self) -> BackendCaller:
-        """The backends themselves, for calls of a policy's own."""
-        return self._backends
-
-    def url(self, ctx: Context) -> str:
-        """The base URL of the backend chosen for the request. PolicyFailed when there is none."""
-        return self._backends.url(ctx)
-
-    async def forward(
-        self,
-        ctx: Context,
-        *,
-        header_timeout: float | None = None,
-        continue_timeout: float | None = None,
-        follow_redirects: bool = False,
-    ) -> GatewayResponse:
-        """One attempt, as the backends make it, with the usage asked for and the answer read as it passes."""
-        exchange = self._exchange
-        try:
-            call = exchange.call_now()
-        except BodyNotBuffered:
-            call = await exchange.call()
-        attempt = exchange.begin(call)
-        request = ctx.request
-        raw, whole = request.headers.raw, request.body
-        asked = None
-        if call is not None:
-            for name, _ in raw:
-                if name == b"accept-encoding":
-                    # What is compressed could only be read by unpacking it on the way.
-                    request.headers.replace(name, "identity")
-                    break
-            asked = _asked(ctx, call) if call.stream else None
-        options: dict[str, Any] = {}
-        if header_timeout is not None or continue_timeout is not None or follow_redirects:
-            options = {
-                "header_timeout": header_timeout,
-                "continue_timeout": continue_timeout,
-                "follow_redirects": follow_redirects,
-            }
-        try:
-            if asked is not None:
-                request.body = asked
-            response = await self._backends.forward(ctx, **options)
-            if asked is not None and await _refuses(response):
-                ctx.services.extras.setdefault(Refusers, Refusers()).note(_backend(ctx))
-                ctx.trace("the backend does not know stream_options: asked again without", "usage")
-                asked, request.body = None, whole
-                response = await self._backends.forward(ctx, **options)
-        except GatewayError:
-            exchange.failed()
-            raise
-        finally:
-            # Another attempt starts from what the caller sent.
-            request.headers.raw = raw
-            if asked is not None:
-                request.body = whole
-        exchange.answered(attempt, response, hide=asked is not None)
-        if exchange.awaited:
-            await exchange.tell(attempt, response)
-        return response
 
 
 def single_backend(ctx: Context, id: str) -> Target | None:
@@ -382,7 +354,7 @@ def single_backend(ctx: Context, id: str) -> Target | None:
 
 def unobserved(backends: BackendCaller | None) -> BackendCaller | None:
     """The backends without who looks on."""
-    return backends.unobserved if isinstance(backends, ObservedBackends) else backends
+    return backends.unobserved if isinstance(backends, LlmExchange) else backends
 
 
 def _told(attempt: Attempt) -> Usage | None:
@@ -416,15 +388,18 @@ async def _refuses(response: GatewayResponse) -> bool:
     return response.status_code in (400, 422) and b"stream_options" in await response.read()
 
 
-def _pass_whole(attempt: Attempt, response: GatewayResponse, body: bytes) -> None:
-    """An answer that came at once: read it, and leave out of a stream what must be hidden."""
-    reader = attempt.reader
-    if isinstance(reader, StreamReader):
-        attempt.ended = True
-        response.body = reader.feed(body) + reader.end()
-    elif reader is not None:
-        reader.feed(body)
-        attempt.whole = True
+def _watch(attempt: Attempt, response: GatewayResponse, hide: bool) -> None:
+    assert response.stream is not None
+    coding = response.headers.get("content-encoding")
+    decode = decoder(coding) if coding and coding.lower() != "identity" else None
+    if coding and coding.lower() != "identity" and decode is None:
+        attempt.reader = None
+    if decode is not None and hide:
+        # Nothing can be left out of a compressed stream, so the caller gets it plain.
+        response.headers.raw = [
+            pair for pair in response.headers.raw if pair[0] not in (b"content-encoding", b"content-length")
+        ]
+    response.stream = _passing(attempt, response.stream, decode, hide)
 
 
 async def _passing(

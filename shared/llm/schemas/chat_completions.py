@@ -27,6 +27,8 @@ class ChatCompletions(Schema):
 
     def max_tokens(self, body: Body) -> int | None:
         """`max_completion_tokens` and its predecessor hold for each of the `n` choices."""
+        if "max_tokens" not in body and "max_completion_tokens" not in body:
+            return None
         most = smallest(body, "max_completion_tokens", "max_tokens")
         return most * choices_of(body) if most is not None else None
 

@@ -23,13 +23,10 @@ class GenerateContent(Schema):
     usage_member = b'"usageMetadata"'
     model_member = "modelVersion"
 
-    def model(self, path: str, body: Body) -> str:
-        """The last part of the model's name, as the path has it."""
-        return _COLON.split(path.rpartition("/")[2], maxsplit=1)[0]
-
-    def streams(self, path: str, body: Body) -> bool:
-        """Another method streams."""
-        return path.rstrip("/").endswith("streamGenerateContent")
+    def asked(self, path: str, body: Body) -> tuple[str, bool]:
+        """The last part of the model's name, as the path has it; another method streams."""
+        model = _COLON.split(path.rpartition("/")[2], maxsplit=1)[0]
+        return model, path.rstrip("/").endswith("streamGenerateContent")
 
     def max_tokens(self, body: Body) -> int | None:
         """`maxOutputTokens`, thoughts included, holds for each candidate."""

@@ -25,13 +25,10 @@ class Schema:
     usage_member = b'"usage"'
     model_member = "model"
 
-    def model(self, path: str, body: Body) -> str:
-        """The model a request names; empty when it names none."""
-        return text(body.get("model"))
-
-    def streams(self, path: str, body: Body) -> bool:
-        """Whether a request asks for a stream."""
-        return body.get("stream") is True
+    def asked(self, path: str, body: Body) -> tuple[str, bool]:
+        """The model a request names (empty when it names none), and whether it asks for a stream."""
+        model = body.get("model")
+        return model if isinstance(model, str) else "", body.get("stream") is True
 
     def max_tokens(self, body: Body) -> int | None:
         """The most tokens the answer may have, all choices together; None when the request sets no bound."""
