@@ -56,16 +56,16 @@ def take_now(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refusa
     if counted is not None and (key, limit) in counted:
         return Lent(None)
     decision = ctx.services.get(Limiter).try_admit(key, limit, amount)
+    if counted is None and type(decision) is Admission:  # nearly always
+        ctx.notes[Counted] = Counted(((key, limit),))
+        return decision
     return None if decision is None else _taken(ctx, key, limit, decision)
 
 
 def _taken(ctx: Context, key: str, limit: Limit, decision: Admission | Refusal) -> Room | Refusal:
     if isinstance(decision, Refusal):
         return decision
-    counted: Counted | None = ctx.notes.get(Counted)
-    if counted is None:
-        ctx.notes[Counted] = Counted([(key, limit)])
-        return decision
+    counted: Counted = ctx.notes.setdefault(Counted, Counted())
     first = not any(other == key and _periods(limit) <= _periods(known) for other, known in counted)
     counted.append((key, limit))
     return decision if first else Lent(decision)

@@ -1,7 +1,6 @@
 """llm-token-limit and azure-openai-token-limit: tokens per minute and per period, by key, over all instances."""
 
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -15,11 +14,12 @@ from shared.llm.usage import Usage
 from shared.policies.counting import Room, left, take, take_after_miss, take_now, trace_refusal
 from shared.policies.durations import in_words, whole_seconds
 from shared.policies.expression import Expression
+from shared.policies.fused import Fusing
 from shared.policies.llm_exchange import LlmExchange
 from shared.policies.policy import Policy, Section
 from shared.policies.run import Waiting
 from shared.stores.estimates import Estimates, Reserve
-from shared.stores.limits import Limit, OnStorageError, Quota, Refusal, Window, part
+from shared.stores.limits import Limit, OnStorageError, Quota, Refusal, Window
 from shared.stores.periods import Calendar
 
 Tokens = Annotated[int, Field(gt=0)]
@@ -33,18 +33,35 @@ _CANNOT_ESTIMATE = (
 )
 
 
-@dataclass(slots=True)
 class Counting:
-    """One request under one policy: what was reserved where, and what it turned out to cost."""
+    """One request under one policy: what was reserved where, and what it turned out to cost.
 
-    key: str
-    limit: Limit
-    call: LlmCall | None
-    prompt: int | None = None  # by a tokenizer; None: not counted
-    reserved: int = 0
-    room: Room | None = None
-    answered: bool = False
-    usage: Usage | None = None
+    `prompt` is what a tokenizer counted (None: nothing did), `usage` what a plain answer told before it left.
+    """
+
+    __slots__ = ("answered", "call", "ctx", "key", "limit", "policy", "prompt", "reserved", "room", "usage")
+
+    def __init__(self, policy: "LlmTokenLimit", ctx: Context, key: str, limit: Limit, call: LlmCall | None) -> None:
+        self.policy = policy
+        self.ctx = ctx
+        self.key = key
+        self.limit = limit
+        self.call = call
+        self.prompt: int | None = None
+        self.reserved = 1
+        self.room: Room | None = None
+        self.answered = False
+        self.usage: Usage | None = None
+
+    def settle(self, usage: Usage | None) -> None:
+        """The exchange has ended: count what it used instead of what was reserved, and learn from it."""
+        ctx, call = self.ctx, self.call
+        if self.room is not None:
+            self.room.settle(usage.total_tokens if usage is not None else 0)
+        if usage is not None and call is not None:
+            ctx.services.get(Estimates).learn(self.key, call.model, usage.completion_tokens)
+        if ctx.trace_entries is not None:
+            ctx.trace({"counter-key": self.key, "reserved": self.reserved, "usage": usage}, self.policy.element)
 
 
 class LlmTokenLimit(Policy):
@@ -104,16 +121,28 @@ class LlmTokenLimit(Policy):
         limit = self._constant_limit
         if limit is None:
             return self._computed(ctx)
+        LlmExchange.of(ctx).call_now()  # a body that has to be read first is, before the key is evaluated
+        return self._count(ctx, limit, self.counter_key.now(ctx))
+
+    def fuse(self, fusing: Fusing) -> list[str] | None:
+        """The same, where no number is an expression."""
+        limit = self._constant_limit
+        if limit is None:
+            return None
+        count = f"{fusing.name(self._count)}(ctx, {fusing.name(limit)}, key)"
+        return [f"key = {fusing.value(self.counter_key)}", "within = True", f"outcome = {count}", "within = False"]
+
+    def _count(self, ctx: Context, limit: Limit, key: str | None) -> Waiting | None:
         exchange = LlmExchange.of(ctx)
         call = exchange.call_now()
-        counting = Counting(self.counter_key.now(ctx) or "", limit, call)
-        if self._needs_prompt(call):
-            return self._waiting(ctx, exchange, counting)
-        amount = self._reserve(ctx, counting)
+        counting = Counting(self, ctx, key or "", limit, call)
+        if self._counts_prompt or (call is not None and call.stream):
+            return self._waiting(exchange, counting)
+        amount = self._reserve(counting)
         room = take_now(ctx, counting.key, limit, amount)
         if room is None:
-            return self._wait_for_room(ctx, exchange, counting, amount)
-        self._begin(ctx, exchange, counting, room)
+            return self._wait_for_room(exchange, counting, amount)
+        self._begin(exchange, counting, room)
         return None
 
     async def _computed(self, ctx: Context) -> None:
@@ -121,33 +150,35 @@ class LlmTokenLimit(Policy):
         exchange = LlmExchange.of(ctx)
         call = await exchange.call()
         key = await self.counter_key(ctx) or ""
-        await self._waiting(ctx, exchange, Counting(key, await self._limit(ctx), call))
+        await self._waiting(exchange, Counting(self, ctx, key, await self._limit(ctx), call))
 
-    async def _waiting(self, ctx: Context, exchange: LlmExchange, counting: Counting) -> None:
+    async def _waiting(self, exchange: LlmExchange, counting: Counting) -> None:
         """With whatever has to be waited for, such as the prompt counted by a tokenizer."""
-        if self._needs_prompt(counting.call):
-            counting.prompt = await self._prompt(ctx, exchange, counting.call)
-        amount = self._reserve(ctx, counting)
-        self._begin(ctx, exchange, counting, await take(ctx, counting.key, counting.limit, amount))
+        ctx, call = counting.ctx, counting.call
+        if self._counts_prompt or (call is not None and call.stream):
+            counting.prompt = await self._prompt(ctx, exchange, call)
+        amount = self._reserve(counting)
+        self._begin(exchange, counting, await take(ctx, counting.key, counting.limit, amount))
 
-    async def _wait_for_room(self, ctx: Context, exchange: LlmExchange, counting: Counting, amount: int) -> None:
-        room = await take_after_miss(ctx, counting.key, counting.limit, amount)
-        self._begin(ctx, exchange, counting, room)
+    async def _wait_for_room(self, exchange: LlmExchange, counting: Counting, amount: int) -> None:
+        room = await take_after_miss(counting.ctx, counting.key, counting.limit, amount)
+        self._begin(exchange, counting, room)
 
-    def _begin(self, ctx: Context, exchange: LlmExchange, counting: Counting, room: Room | Refusal) -> None:
+    def _begin(self, exchange: LlmExchange, counting: Counting, room: Room | Refusal) -> None:
         """Raise the refusal, or see to it that the room is settled and the caller is told."""
+        ctx = counting.ctx
         if isinstance(room, Refusal):
             trace_refusal(ctx, self, counting.key, room)
-            fits = counting.reserved <= _largest(counting.limit)
+            fits = counting.reserved <= counting.limit.largest
             raise self._refused(ctx, room, estimated=counting.prompt is not None, fits=fits)
         counting.room = room
-        exchange.on_usage(lambda usage: self._settle(ctx, counting, usage))
+        exchange.on_usage(counting.settle)
         if self.count_cached_answers:
             exchange.count_cached()
         if self._tells:
-            self._tell_variables(ctx, counting)
-            exchange.on_answer(lambda usage: self._answered(ctx, counting, usage))
-            ctx.on_reply(lambda ctx: self._tell_headers(ctx, counting))
+            self._tell_variables(counting)
+            exchange.on_answer(lambda usage: self._answered(counting, usage))
+            ctx.on_reply(lambda ctx: self._tell_headers(counting))
 
     # what to reserve
 
@@ -177,33 +208,27 @@ class LlmTokenLimit(Policy):
             raise Refused(_CANNOT_ESTIMATE, status=400, source=self.element, reason="UnableToEstimateTokens")
         return await exchange.prompt_tokens(wait=self.reservation == "strict") if call is not None else 0
 
-    def _needs_prompt(self, call: LlmCall | None) -> bool:
-        return self._counts_prompt or (call is not None and call.stream)
-
     @cached_property
     def _counts_prompt(self) -> bool:
         return self.estimate_prompt_tokens or self.reservation == "strict"
 
-    def _reserve(self, ctx: Context, counting: Counting) -> int:
+    def _reserve(self, counting: Counting) -> int:
         """What to ask for; no call to a model, such as a list of models, is let through while something is left."""
-        call = counting.call
-        amount = self._amount(ctx, counting, call) if call is not None else 0
-        counting.reserved = max(1, amount)
-        return amount
-
-    def _amount(self, ctx: Context, counting: Counting, call: LlmCall) -> int:
-        prompt, key, limit = counting.prompt, counting.key, counting.limit
+        call, prompt, mode = counting.call, counting.prompt, self.reservation
+        if call is None:
+            return 0
         if prompt is None:
-            prompt = (call.size + 3) // 4 if self.reservation != "none" else 0
+            prompt = (call.size + 3) // 4 if mode != "none" else 0
         most = call.max_tokens
-        if self.reservation == "strict" and most is None:
+        if mode == "strict" and most is None:
             most = longest_answer(call.model)
-        wanted = ctx.services.get(Estimates).reserve(self.reservation, key, call.model, prompt=prompt, max_tokens=most)
-        if self.reservation != "predict":
-            return wanted
+        estimates = counting.ctx.services.get(Estimates)
+        amount = estimates.reserve(mode, counting.key, call.model, prompt=prompt, max_tokens=most)
         # A prediction larger than the limit would refuse for ever what may well fit.
-        largest = _largest(limit)
-        return wanted if wanted <= largest else max(prompt, largest)
+        if mode == "predict" and amount > counting.limit.largest:
+            amount = max(prompt, counting.limit.largest)
+        counting.reserved = amount if amount > 1 else 1
+        return amount
 
     # what to tell
 
@@ -247,46 +272,36 @@ class LlmTokenLimit(Policy):
             (*self._names, *self._quota_names, self.tokens_consumed_header_name, self.tokens_consumed_variable_name)
         )
 
-    def _remaining(self, ctx: Context, counting: Counting) -> tuple[int | None, int | None]:
+    def _remaining(self, counting: Counting) -> tuple[int | None, int | None]:
         """Left in the window and in the quota, with this request at what it is known to cost."""
-        now = left(ctx, counting.key, counting.limit)
+        now = left(counting.ctx, counting.key, counting.limit)
         spared = counting.reserved - counting.usage.total_tokens if counting.usage is not None else 0
         window = None if now.window is None else max(0, now.window + spared)
         return window, max(0, now.quotas[0] + spared) if now.quotas else None
 
-    def _tell_variables(self, ctx: Context, counting: Counting) -> None:
-        for remaining, (_, variable) in zip(
-            self._remaining(ctx, counting), (self._names, self._quota_names), strict=True
-        ):
+    def _tell_variables(self, counting: Counting) -> None:
+        variables = counting.ctx.variables
+        for remaining, (_, variable) in zip(self._remaining(counting), (self._names, self._quota_names), strict=True):
             if variable and remaining is not None:
-                ctx.variables[variable] = remaining
+                variables[variable] = remaining
         if self.tokens_consumed_variable_name:
             usage = counting.usage
-            ctx.variables[self.tokens_consumed_variable_name] = usage.total_tokens if usage else counting.prompt or 0
+            variables[self.tokens_consumed_variable_name] = usage.total_tokens if usage else counting.prompt or 0
 
-    async def _answered(self, ctx: Context, counting: Counting, usage: Usage | None) -> None:
+    async def _answered(self, counting: Counting, usage: Usage | None) -> None:
         counting.answered, counting.usage = True, usage
-        self._tell_variables(ctx, counting)
+        self._tell_variables(counting)
 
-    async def _tell_headers(self, ctx: Context, counting: Counting) -> None:
-        response = ctx.response
+    async def _tell_headers(self, counting: Counting) -> None:
+        response = counting.ctx.response
         if response is None:
             return
-        for remaining, (name, _) in zip(self._remaining(ctx, counting), (self._names, self._quota_names), strict=True):
+        for remaining, (name, _) in zip(self._remaining(counting), (self._names, self._quota_names), strict=True):
             if name and remaining is not None:
                 response.headers.set(name, str(remaining))
         if self.tokens_consumed_header_name and counting.answered:
             consumed = counting.usage.total_tokens if counting.usage else counting.prompt or 0
             response.headers.set(self.tokens_consumed_header_name, str(consumed))
-
-    def _settle(self, ctx: Context, counting: Counting, usage: Usage | None) -> None:
-        call = counting.call
-        if counting.room is not None:
-            counting.room.settle(usage.total_tokens if usage is not None else 0)
-        if usage is not None and call is not None:
-            ctx.services.get(Estimates).learn(counting.key, call.model, usage.completion_tokens)
-        if ctx.tracing:
-            ctx.trace({"counter-key": counting.key, "reserved": counting.reserved, "usage": usage}, self.element)
 
 
 class AzureOpenaiTokenLimit(LlmTokenLimit):
@@ -296,10 +311,3 @@ class AzureOpenaiTokenLimit(LlmTokenLimit):
     """
 
     element: ClassVar[str] = "azure-openai-token-limit"
-
-
-@lru_cache(maxsize=256)
-def _largest(limit: Limit) -> int:
-    """The most one request can ever be admitted with: what the smallest shard has."""
-    totals = [quota.limit for quota in limit.quotas] + ([limit.window.limit] if limit.window is not None else [])
-    return min(part(total, limit.shards, index) for total in totals for index in range(limit.shards))

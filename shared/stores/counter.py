@@ -88,6 +88,8 @@ class Counter:
         if amount < 1:
             amount = 1
         self._demand.note(now, amount)
+        if amount <= self._leases.balance and now < self._next_turn:
+            return self._spend(amount)
         return self._decide(now, amount)
 
     async def admit_after_miss(self, amount: int) -> Admission | Refusal:
@@ -142,25 +144,24 @@ class Counter:
 
     def settle(self, admission: Admission, actual: int) -> None:
         """Replace the admitted estimate by ``actual``; more than the estimate comes out of the leases in hand first."""
-        more = max(actual, 0) - admission.amount
-        shard = self._shards[admission.shard]
+        more = actual - admission.amount if actual > 0 else -admission.amount
+        shard, bucket, periods = self._shards[admission.shard], admission.bucket, admission.periods
         if not more or admission.age != shard.age:
             return
-        now = self._clock()
-        if now >= self._next_turn:
-            self._turn(now)
-        bucket = admission.bucket
+        if more > 0:  # what is given back may wait for the next turn
+            now = self._clock()
+            if now >= self._next_turn:
+                self._turn(now)
         counts = self._windowed and bucket >= self._oldest
-        same_periods = admission.periods == self._periods
         self._own.note(bucket, more)
         if more > 0:
             self._demand.correct(more)
-            if same_periods and (counts or admission.periods):
+            if periods == self._periods and (counts or periods):
                 more -= self._settle_from_leases(bucket, more, counts)
         if counts:
             shard.charge(bucket, more)
-        if admission.periods:
-            shard.owe(more, admission.periods, self._periods)
+        if periods:
+            shard.owe(more, periods, self._periods)
         self._instance.dirty.add(self)
 
     def _settle_from_leases(self, bucket: int, amount: int, counts: bool) -> int:

@@ -64,7 +64,11 @@ class Limiter:
 
     def try_admit(self, key: str, limit: Limit, amount: int) -> Admission | Refusal | None:
         """Decide at once when memory suffices (microseconds, no await); None: call ``admit_after_miss``."""
-        return self.counter(key, limit).try_admit(amount)
+        counter = self._counters.get((key, limit))
+        if counter is None:
+            return self._make(key, limit).try_admit(amount)
+        counter.recent = True
+        return counter.try_admit(amount)
 
     async def admit(self, key: str, limit: Limit, amount: int) -> Admission | Refusal:
         """Take ``amount`` from the counter named by ``key``; an estimate of 0 still needs 1 to be left.

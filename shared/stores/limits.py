@@ -49,6 +49,8 @@ class Limit:
     unit: Unit = "tokens"
     shards: int = 1
     on_storage_error: OnStorageError = "bounded"
+    largest: int = field(default=0, init=False, repr=False, compare=False)
+    """The most one request can ever be admitted with: what the smallest shard has."""
     _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -57,6 +59,8 @@ class Limit:
         if not 1 <= self.shards <= 100:
             raise ValueError("shards is 1 to 100")
         shape = (self.window, self.quotas, self.unit, self.shards, self.on_storage_error)
+        totals = [quota.limit for quota in self.quotas] + ([self.window.limit] if self.window is not None else [])
+        object.__setattr__(self, "largest", min(totals) // self.shards)
         # Computed once: the limiter looks limits up for every request.
         object.__setattr__(self, "_hash", hash(shape))
 
