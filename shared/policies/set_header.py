@@ -51,6 +51,7 @@ class SetHeader(Policy):
         name = compiler.known(element, "name")
         if name is not None and not TOKEN.fullmatch(name):
             compiler.problem(element, f"not a header name: {name or 'no text'}", attribute="name")
+        compiler.expect_no_text(element)
         return {"values": tuple(compiler.value(child) for child in compiler.children(element, "value"))}
 
     def __call__(self, ctx: Context) -> Waiting | None:

@@ -72,3 +72,5 @@ def test_wrong_attributes_do_not_load() -> None:
     assert "exists-action" in problems(document(set_header("replace", "x")))[0]
     assert "attribute name is required" in problems(document("<set-header />"))[0]
     assert "unknown element vale" in problems(document('<set-header name="a"><vale /></set-header>'))[0]
+    # Without a value element an override takes the header away.
+    assert "unexpected text: text" in problems(document('<set-header name="a">text</set-header>'))[0]
