@@ -50,7 +50,9 @@ def test_a_changed_file_is_taken_up_and_a_bad_one_is_not() -> None:
     with (
         Backend() as backend,
         running(
-            GOOD, values={"backend": backend.url}, environment={"BACKEND_KEY": "x"}, reload_seconds=0.05
+            GOOD,
+            values={"backend": backend.url},
+            environment={"BACKEND_KEY": "x", "GATEWAY_RELOAD_SECONDS": "0.05"},
         ) as gateway,
     ):
         assert status(gateway, "/one/models") == 200

@@ -14,7 +14,7 @@ from shared.gateway.tracing import DebugTokens
 from tests.support.azure_platform import AzurePlatform
 from tests.support.azurite import Azurite
 from tests.support.backend import Backend
-from tests.support.running import KEY, Running, running
+from tests.support.running import KEY, SECRET, Running, running
 from tests.support.serve import gateways
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ POLICY = """
 """
 FILES = {"policies/one.xml": POLICY}
 ENVIRONMENT = {"BACKEND_KEY": "backend-secret"}
-TOKENS = DebugTokens(b"the secret of the tests")
+TOKENS = DebugTokens(SECRET.encode())
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_no_token_no_trace(gateway: Running) -> None:
     answer = httpx.get(f"{gateway.url}/one/models", headers=gateway.key)
     assert "apim-trace-id" not in answer.headers
     other = DebugTokens(b"another secret").issue()
-    expired = DebugTokens(b"the secret of the tests", clock=lambda: 1_000_000).issue()
+    expired = DebugTokens(SECRET.encode(), clock=lambda: 1_000_000).issue()
     for token, header in {
         other: "apim-debug-authorization-invalid",
         "rubbish": "apim-debug-authorization-invalid",

@@ -90,5 +90,4 @@ def guarded(xml: str, *, safety: ContentSafetyService | None = None, credentials
                 values={"safety": service.url, "backend": backend.url, "credentials": credentials},
             )
         )
-        client = stack.enter_context(httpx.Client(base_url=gateway.url, trust_env=False, timeout=20))
-        yield Guarded(gateway, backend, service, counting(gateway.app), client)
+        yield Guarded(gateway, backend, service, counting(gateway.app), gateway.client)

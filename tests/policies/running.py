@@ -17,16 +17,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import httpx
-
-from shared.app import App
 from shared.config.loader import load
 from shared.errors import ConfigError
 from shared.gateway.catalog import compile_catalog
-from shared.settings import from_environment
-from tests.support.serve import serving
+from tests.support.running import Running, serving_folder
 
-SECRET = "0123456789abcdef" * 2
 CONFIG = """
 backends:
   main:
@@ -47,19 +42,6 @@ apis:
       - {{id: found, method: GET, url_template: "/found?q={{term}}", policy: operation.xml}}
 {operations}
 """
-
-
-@dataclass
-class Running:
-    """A gateway that serves: its root URL, its app, and a client that never follows redirects or proxies."""
-
-    url: str
-    app: App
-    client: httpx.Client = field(repr=False)
-
-    def call(self, method: str = "GET", path: str = "/v1/models", **options: Any) -> httpx.Response:
-        """Call an operation of the one API."""
-        return self.client.request(method, f"/api{path}", **options)
 
 
 def document(inbound: str = "", backend: str = "<base />", outbound: str = "", on_error: str = "") -> str:
@@ -105,15 +87,12 @@ def policies(
     environment: Mapping[str, str] | None = None,
     **declared: Any,
 ) -> Iterator[Running]:
-    """Run a gateway until the block ends; `declared` as in Declared. ConfigError for a configuration with problems."""
+    """Run a gateway until the block ends; `declared` as in Declared. Its configuration must have no problems."""
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        file = Declared(**declared).write(folder, xml, backend)
-        settings = {"GATEWAY_CONFIG": str(file), "GATEWAY_KEY_HASH_SECRET": SECRET}
-        app = App(from_environment({**settings, **(environment or {})}, base=folder, local=True), local=True)
-        asyncio.run(app.load())
-        with serving(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
-            yield Running(url, app, client)
+        Declared(**declared).write(Path(name), xml, backend)
+        with serving_folder(Path(name), environment or {}) as gateway:
+            assert gateway.app.problems == []
+            yield gateway
 
 
 def problems(xml: str, *, warnings: bool = False, placeholders: bool = False, **declared: Any) -> list[str]:

@@ -90,14 +90,18 @@ def status(answer: httpx.Response) -> str:
 
 
 @contextmanager
-def cached(xml: str, *, tables: str | None = None) -> Iterator[Cached]:
+def cached(xml: str, *, tables: str = "") -> Iterator[Cached]:
     """Run all three until the block ends; `xml` is the document of every API."""
     with ExitStack() as stack:
         backend = stack.enter_context(Backend())
         embeddings = stack.enter_context(Backend(key="emb-key"))
         values = {"backend": backend.url, "embeddings": embeddings.url}
         gateway = stack.enter_context(
-            running(CONFIG, files={"policies/cache.xml": xml}, values=values, tables_connection_string=tables)
+            running(
+                CONFIG,
+                files={"policies/cache.xml": xml},
+                values=values,
+                environment={"GATEWAY_TABLES_CONNECTION_STRING": tables},
+            )
         )
-        client = stack.enter_context(httpx.Client(base_url=gateway.url, trust_env=False, timeout=20))
-        yield Cached(gateway, backend, embeddings, client)
+        yield Cached(gateway, backend, embeddings, gateway.client)

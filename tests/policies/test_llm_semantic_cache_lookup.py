@@ -398,9 +398,9 @@ def one_more(xml: str, tables: str, ports: tuple[int, int]) -> Any:
     def run() -> Any:
         values = {"backend": f"http://127.0.0.1:{ports[0]}", "embeddings": f"http://127.0.0.1:{ports[1]}"}
         files = {"policies/cache.xml": xml}
-        with running(CONFIG, files=files, values=values, tables_connection_string=tables) as gateway:
-            with httpx.Client(base_url=gateway.url, trust_env=False, timeout=20) as client:
-                yield client
+        environment = {"GATEWAY_TABLES_CONNECTION_STRING": tables}
+        with running(CONFIG, files=files, values=values, environment=environment) as gateway:
+            yield gateway.client
 
     return run()
 

@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from shared.gateway.tracing import DebugTokens
-from tests.policies.running import SECRET, Running, document, policies
+from tests.policies.running import Running, document, policies
 from tests.support.backend import Backend, Script
+from tests.support.running import SECRET
 
 LAST_ERROR = ("Source", "Reason", "Message", "Scope", "Section", "Path", "PolicyId")
 TELL = "".join(

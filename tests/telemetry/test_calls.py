@@ -37,7 +37,7 @@ class System(Traced):
 
 
 @contextmanager
-def system(xml: str, *, tables: str | None = None) -> Iterator[System]:
+def system(xml: str, *, tables: str = "") -> Iterator[System]:
     """Run all of it with that policy document until the block ends."""
     with (
         Backend() as backend,
@@ -53,9 +53,8 @@ def system(xml: str, *, tables: str | None = None) -> Iterator[System]:
             "embeddings": embeddings.url,
         }
         files = {"policies/api.xml": xml}
-        with running(
-            CONFIG, files=files, values=values, environment=insights.environment, tables_connection_string=tables
-        ) as gateway:
+        environment = {**insights.environment, "GATEWAY_TABLES_CONNECTION_STRING": tables}
+        with running(CONFIG, files=files, values=values, environment=environment) as gateway:
             yield System(gateway, insights, backend=backend, service=service, safety=safety, embeddings=embeddings)
 
 
