@@ -74,10 +74,6 @@ def test_size_and_content_type(echo: Service) -> None:
     with running(document(inbound=checking(exceeded="detect", other="ignore", size=5)), echo.url) as gateway:
         gateway.call("POST", "/chat", content=b"123456789", headers={"content-type": "text/plain"})
         assert len(echo.requests) == 1
-    with running(
-        document(inbound=checking(exceeded="ignore", size=5)), echo.url
-    ) as gateway:  # padding is no way around
-        assert gateway.call("POST", "/chat", json={"model": "claude", "messages": []}).status_code == 400
 
 
 def test_a_large_body_that_streams_is_refused_by_its_length(echo: Service) -> None:
@@ -179,8 +175,7 @@ def test_a_response_that_does_not_conform_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        ('<content validate-as="soap" action="prevent" />', "an OpenAPI document has no XML schemas"),
-        ('<content validate-as="json" schema-ref="#/a" action="prevent" />', "schema-ref goes with schema-id"),
+        ('<content validate-as="json" action="prevent" />', "schema-id is needed"),
         ('<content validate-as="json" schema-id="none" action="prevent" />', "no schema none"),
         ('<content validate-as="xml" schema-id="chat" action="prevent" />', "needs an XML schema"),
         (JSON % 'schema-ref="#/nowhere"', "schema-ref #/nowhere is not in the schema"),

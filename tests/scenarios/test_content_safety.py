@@ -1,9 +1,7 @@
 """Content safety end to end: every body shape, every place a violation can hide in, answers, streams, images."""
 
 import base64
-import gzip
 import json
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -198,33 +196,6 @@ def test_forms_are_read_field_by_field(gateway: Guarded) -> None:
     assert gateway.client.post(path, data={"prompt": "x"}, files=bad).status_code == 403
     assert gateway.client.post(path, data={"prompt": "x"}, files=audio).status_code == 403
     assert gateway.client.post(path, data={"prompt": "x"}, files=good).status_code != 403
-
-
-FORM = b'--x\r\ncontent-disposition: form-data; name="prompt"\r\n%b\r\nhi\r\n--x--\r\n'
-JSON = json.dumps(chat(HARM)).encode()
-
-
-@pytest.mark.parametrize(
-    ("body", "headers"),
-    [
-        (JSON, {"content-type": "multipart/form-data; boundary=x"}),
-        (JSON + b"\r\n" + FORM % b"", {"content-type": "multipart/form-data; boundary=x"}),
-        (FORM % b"" + JSON, {"content-type": "multipart/form-data; boundary=x"}),
-        (FORM % (b"content-type: multipart/mixed; boundary=y\r\n\r\n%b\r\n--y\r\n\r\nhi\r\n--y--" % JSON),
-         {"content-type": "multipart/form-data; boundary=x"}),
-        (FORM % b"content-type: message/rfc822\r\n\r\nsubject: a bomb\r\n",
-         {"content-type": "multipart/form-data; boundary=x"}),
-        (FORM.replace(b"prompt", HARM.encode()) % b"", {"content-type": "multipart/form-data; boundary=x"}),
-        (b'{"deep": ' + b"[" * 50_000 + b"]" * 50_000 + b"," + JSON[1:], {}),
-        (gzip.compress(JSON[:9]) + gzip.compress(JSON[9:]), {"content-encoding": "gzip"}),
-        (zlib.compress(JSON), {"content-encoding": "Deflate"}),
-        (JSON, {"content-encoding": "gzip"}),
-    ],
-)  # fmt: skip
-def test_who_ignores_other_content_has_all_else_checked(body: bytes, headers: dict[str, str]) -> None:
-    with guarded(document(policy('other-content="ignore"'))) as gateway:
-        assert gateway.client.post(CHAT, content=body, headers=headers).status_code == 403
-        assert gateway.backend.requests == []
 
 
 def picture(data: str) -> dict[str, Any]:
