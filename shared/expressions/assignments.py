@@ -7,7 +7,7 @@ from shared.expressions.code import PARENT, Code, Eval, Frame, constant, writer
 from shared.expressions.dynamics import get_dynamic, get_item, set_item, set_property
 from shared.expressions.errors import ExpressionFailed, null_reference
 from shared.expressions.nettypes import NetType, TypeRef
-from shared.expressions.numbers import INT_MAX
+from shared.expressions.numbers import INT_MAX, Char
 from shared.expressions.operators import BINARY
 
 if TYPE_CHECKING:
@@ -213,6 +213,9 @@ def step(c: "Compiler", operand: "Node", operator: str, *, after: bool) -> Code:
         if old is None:
             raise null_reference()
         new = old + amount if type(old) is int and -INT_MAX < old < INT_MAX else add(old, amount)
+        if type(new) is not type(old) and isinstance(old, int | Char):  # a char stays one, a byte too
+            kind = c.catalog.type_of(old)
+            new = new if kind is None else TypeRef(kind).cast(new)
         place.store(frame, at, new)
         return old if after else new
 

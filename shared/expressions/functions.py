@@ -35,6 +35,8 @@ def parameters(c: "Compiler", node: "Node | None") -> list[Parameter]:
         return []
     if node.type in ("implicit_parameter", "identifier"):
         return [(c.text(node), None, None)]
+    if any(child.type == "params" for child in node.children):
+        c.fail(node, "ref, out and params parameters are not supported")
     found: list[Parameter] = []
     for one in node.named_children:
         if one.type in ("implicit_parameter", "identifier"):

@@ -172,9 +172,18 @@ def _add_first(token: JToken, value: Any) -> None:
         raise ExpressionFailed("ArgumentException", f"Can not add to {class_name(token)}.")
 
 
+def _insert_property(token: JObject, at: int, value: JProperty) -> None:
+    members = list(token.members.items())
+    token.add(value.Name, value.Value)
+    for name, _ in members[at:]:
+        token.members[name] = token.members.pop(name)
+
+
 def _beside(offset: int) -> Callable[[JToken, Any], None]:
     def add(token: JToken, value: Any) -> None:
         holder = token.holder()
+        if isinstance(token, JProperty) and isinstance(holder, JObject) and isinstance(value, JProperty):
+            return _insert_property(holder, list(holder.members).index(token.Name) + offset, value)
         if not isinstance(holder, JArray):
             raise ExpressionFailed("InvalidOperationException", "The parent is missing.")
         _insert(holder, holder.place_of(token) + offset, value)

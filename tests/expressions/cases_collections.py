@@ -304,6 +304,10 @@ JSON = [
         '{ var o = JObject.Parse("{\\"a\\": 1, \\"b\\": {}}"); o.Property("a").Replace(new JProperty("c", 2)); o["b"]["x"] = 1; return o.ToString(Formatting.None); }',
         '{"c":2,"b":{"x":1}}',
     ),
+    (
+        '{ var o = JObject.Parse("{\\"a\\": 1, \\"z\\": 9}"); o.Property("a").AddAfterSelf(new JProperty("b", 2)); o.Property("a").AddBeforeSelf(new JProperty("x", 0)); return o.ToString(Formatting.None); }',
+        '{"x":0,"a":1,"b":2,"z":9}',
+    ),
     ('JObject.Parse("{\\"a\\": {\\"b\\": [[1], [2]]}}")["a"]["b"][1].Path', "a.b[1]"),
     ('(int)JArray.Parse("[{\\"a\\": 1}, {\\"a\\": 2}]")[0].Next["a"]', 2),
 ]

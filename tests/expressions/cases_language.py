@@ -207,6 +207,8 @@ STATEMENTS = [
     ('{ int[] a = { 3, 1, 2 }; Array.Sort(a); return string.Join(",", a); }', "1,2,3"),
     ("{ var a = new byte[2]; a[0] = 255; return a[0] + a[1]; }", 255),
     ("{ var list = new List<double> { 1 }; return list[0] / 2; }", 0.5),
+    ("{ var s = \"\"; for (var c = 'a'; c <= 'c'; c++) { s += c; } return s; }", "abc"),
+    ("{ var b = (byte)255; b++; return b; }", Byte(0)),
     ("{ int? n = null; return n.HasValue ? n.Value : -1; }", -1),
     ("{ int? n = 4; return n.HasValue ? n.Value : -1; }", 4),
     (

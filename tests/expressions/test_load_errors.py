@@ -28,6 +28,7 @@ REFUSED = [
     ("{ const int c = 1; c = 2; return c; }", "'c' is a constant and cannot be assigned to"),
     ("{ var v; return v; }", "'v' needs a value when declared with var"),
     ("{ context.Request; return 1; }", "'context.Request' is a value, not a statement"),
+    ("{ int F(params int[] n) { return 1; } return F(1, 2); }", "ref, out and params parameters are not supported"),
     ("{ goto end; end: return 1; }", "goto statement is not supported"),
     ("{ lock (context) { return 1; } }", "lock statement is not supported"),
     ("await Foo()", "await expression 'await Foo()' is not supported"),
