@@ -110,6 +110,11 @@ VARIABLES = NetType(
 QUERY, TEXT_MAP = map_type("Query"), map_type("TextMap")
 
 
+# There are no workspaces here: as in APIM, what belongs to none has null there.
+WORKSPACE = NetType("IWorkspace", properties=returning("string", Id=attribute("id"), Name=attribute("name")))
+IN_NO_WORKSPACE = returning("IWorkspace", Workspace=lambda owner: None)
+
+
 PARAMETER_NAMES = NetType(
     "ISubscriptionKeyParameterNames",
     properties=returning("string", Header=attribute("header"), Query=attribute("query")),
@@ -138,7 +143,8 @@ API = NetType(
     | returning("bool", IsCurrentRevision=attribute("is_current_revision"))
     | returning("List", Protocols=_list("protocols"))
     | returning("IUrl", ServiceUrl=_service_url)
-    | returning("ISubscriptionKeyParameterNames", SubscriptionKeyParameterNames=attribute("subscription_key")),
+    | returning("ISubscriptionKeyParameterNames", SubscriptionKeyParameterNames=attribute("subscription_key"))
+    | IN_NO_WORKSPACE,
 )
 
 
@@ -174,7 +180,8 @@ PRODUCT = NetType(
         "List",
         Apis=lambda product: NetList(map(Named, product.apis)),
         Groups=lambda product: NetList(map(Named, product.groups)),
-    ),
+    )
+    | IN_NO_WORKSPACE,
 )
 
 
@@ -309,7 +316,8 @@ CONTEXT = NetType(
     | returning("Guid", RequestId=_request_id)
     | returning("DateTime", Timestamp=lambda ctx: DateTime.of(ctx.timestamp))
     | returning("TimeSpan", Elapsed=lambda ctx: TimeSpan.of_timedelta(ctx.elapsed))
-    | returning("bool", Tracing=attribute("tracing")),
+    | returning("bool", Tracing=attribute("tracing"))
+    | IN_NO_WORKSPACE,
     methods=returning(None, Trace=_trace),
 )
 
@@ -322,6 +330,7 @@ CONTEXT_TYPES = (
     URL,
     FOUNDRY,
     PRIVATE_ENDPOINT,
+    WORKSPACE,
     API,
     PARAMETER_NAMES,
     OPERATION,

@@ -88,6 +88,8 @@ REST = [
         "context.Operation.Id + context.Operation.Method + context.Operation.UrlTemplate",
         "chatPOST/deployments/{deployment-id}/chat",
     ),
+    ('context.Workspace?.Name ?? context.Api.Workspace?.Id ?? context.Product.Workspace?.Id ?? "none"', "none"),
+    ("context.Workspace.Id", Fails("NullReferenceException")),
     ("context.Product.Name", "Starter"),
     ('context.Product?.Name?.ToString() ?? "Portal-Admin"', "Starter"),
     ("context.Product.State == ProductState.Published", True),
