@@ -19,6 +19,7 @@ from shared.config.named_values import NamedValues, SecretFetcher, resolve
 from shared.errors import Problem
 
 if TYPE_CHECKING:
+    from shared.config.definition import DocumentDefinition
     from shared.config.responses import DocumentResponses
 
 Location = tuple[str | int, ...]
@@ -32,8 +33,8 @@ class Loaded:
     """A read configuration file: the models (None when they do not validate), named values, and what is wrong.
 
     With `placeholders` values that are known only where the gateway runs read as their names. `certificates`,
-    `schemas` (by id: a JSON Schema as plain data, or an XML schema's bytes) and `responses` (by API id: what its
-    OpenAPI document says) are read when it is compiled.
+    `schemas` (by id: a JSON Schema as plain data, or an XML schema's bytes), and by API id what its OpenAPI document
+    answers (`responses`) and specifies (`definitions`), are read when it is compiled.
     """
 
     file: Path
@@ -45,6 +46,7 @@ class Loaded:
     certificates: dict[str, ClientCertificate] = field(default_factory=dict)
     schemas: dict[str, Any] = field(default_factory=dict)
     responses: "dict[str, DocumentResponses]" = field(default_factory=dict)
+    definitions: "dict[str, DocumentDefinition]" = field(default_factory=dict)
 
     def problem(self, location: Location, message: str, severity: str = "error") -> None:
         """Note a problem at a place in the file."""

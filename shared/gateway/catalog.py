@@ -120,13 +120,15 @@ def _operations(loaded: Loaded, folder: Path, api: Api) -> list[Operation]:
 
 
 def _from_openapi(loaded: Loaded, folder: Path, api: Api) -> list[Operation]:
-    from shared.config.responses import DocumentResponses  # here, as most APIs have their kind's operations
+    from shared.config.definition import DocumentDefinition  # here, as most APIs have their kind's operations
+    from shared.config.responses import DocumentResponses
 
     assert api.openapi is not None
     try:
         document = read_document(folder / api.openapi)
         operations = [Operation.model_validate(fields) for fields in operations_of(document)]
         loaded.responses[api.id] = DocumentResponses(document)
+        loaded.definitions[api.id] = DocumentDefinition(document)
         return operations
     except OSError as error:
         loaded.problem(("apis", api.id, "openapi"), f"{api.openapi} cannot be read: {error.strerror}")

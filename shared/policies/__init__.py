@@ -44,7 +44,10 @@ from shared.policies.set_variable import SetVariable
 from shared.policies.trace import Trace
 from shared.policies.validate_azure_ad_token import ValidateAzureAdToken
 from shared.policies.validate_content import ValidateContent
+from shared.policies.validate_headers import ValidateHeaders
 from shared.policies.validate_jwt import ValidateJwt
+from shared.policies.validate_parameters import ValidateParameters
+from shared.policies.validate_status_code import ValidateStatusCode
 from shared.policies.wait import Wait
 from shared.policies.xml_to_json import XmlToJson
 
@@ -96,12 +99,14 @@ POLICIES: tuple[type[Policy], ...] = (
     Trace,
     ValidateAzureAdToken,
     ValidateContent,
+    ValidateHeaders,
     ValidateJwt,
+    ValidateParameters,
+    ValidateStatusCode,
     Wait,
     XmlToJson,
 )
 
-_NO_DEFINITION = "the schemas of the API's own definition are not kept here"
 _NO_GRAPHQL = "GraphQL APIs are not served here"
 _NO_DAPR = "there is no Dapr runtime beside a function app"
 
@@ -123,9 +128,6 @@ REFUSED: dict[str, str] = {
     "sql-data-source": _NO_GRAPHQL,
     "validate-client-certificate": "the platform in front of the gateway decides about callers' certificates",
     "validate-graphql-request": _NO_GRAPHQL,
-    "validate-headers": _NO_DEFINITION,
     "validate-odata-request": "OData APIs are not served here",
-    "validate-parameters": _NO_DEFINITION,
-    "validate-status-code": _NO_DEFINITION,
     "xsl-transform": "the work of a stylesheet cannot be bounded; set-body can build XML with XElement",
 }

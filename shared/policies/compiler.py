@@ -21,9 +21,11 @@ from shared.policies.sections import Sections
 
 if TYPE_CHECKING:
     from shared.config.certificates import ClientCertificate
+    from shared.config.definition import OperationDefinition
     from shared.config.responses import DocumentResponses, Responses
     from shared.expressions import Compiled
     from shared.llm.prices import PriceTable
+    from shared.policies.definition import Definition
 
 SECTIONS: tuple[Section, ...] = get_args(Section)
 M = TypeVar("M", bound=Markup)
@@ -36,8 +38,8 @@ class Compiler:
     What a policy's `content` may ask for: `statements` (nested policies), `value` (text that may be an expression),
     `model` (a child element as a Markup), `part` (a child element that is a policy), `known` (an attribute that can be
     checked at load), `problem`, the configuration in `gateway`, the `certificates` and `schemas` it declares, `prices`,
-    and the `responses` of `operations`: those (API and id) the document is compiled for, one, or when it is checked all
-    it may run for.
+    the `section`, and the `responses` of `operations` and what is `specified` of them: those (API and id) the document
+    is compiled for, one, or when it is checked all it may run for.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Compiler:
         certificates: "Mapping[str, ClientCertificate] | None" = None,
         schemas: Mapping[str, Any] | None = None,
         responses: "Mapping[str, DocumentResponses] | None" = None,
+        definitions: "Mapping[str, Definition] | None" = None,
     ) -> None:
         """`refused` maps elements that exist in APIM but not here to the reason; `fragments` ids to (file, text)."""
         self.gateway = gateway
@@ -58,6 +61,7 @@ class Compiler:
         self.schemas = schemas or {}
         self.operations: Sequence[tuple[str, str]] = ()
         self._responses = responses or {}
+        self._definitions = definitions or {}
         self.named_values = named_values
         self.problems: list[Problem] = []
         self._policies = policies
@@ -87,6 +91,33 @@ class Compiler:
             found = self._responses[api].of(operation) if api in self._responses else None
             if found is not None:
                 yield f"{self.gateway.apis[api].openapi}, operation {operation}", found
+
+    def specified(self, element: Element, *, needed: bool = True) -> "Iterator[tuple[Definition, OperationDefinition]]":
+        """What the API's definition specifies of each operation that is compiled for. Where it is needed, a warning
+        tells that there is none, and what of it cannot be used."""
+        warnings: dict[str, None] = {}
+        used: dict[str, Definition] = {}
+        for api, operation in self.operations:
+            definition = self._definitions.get(api)
+            found = definition.of(operation) if definition is not None else None
+            if definition is None:
+                warnings[f"API {api} has no OpenAPI document, so none of its calls conforms"] = None
+                continue
+            used[f"{self.gateway.apis[api].openapi}"] = definition
+            if found is not None:
+                yield definition, found
+            elif not definition.unread:
+                file = self.gateway.apis[api].openapi
+                warnings[f"{file} has no operation {operation}, so no call of it conforms"] = None
+        for file, definition in used.items():
+            warnings |= {f"{file}: {problem}": None for problem in definition.problems}
+        for warning in warnings if needed else ():
+            self.problem(element, warning, severity="warning")
+
+    @property
+    def section(self) -> Section:
+        """The section that is being compiled."""
+        return self._section
 
     # documents
 

@@ -1,10 +1,13 @@
 """Schemas for validate-content: JSON Schema and XML schema, compiled at load, and what does not conform to them."""
 
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 
-Json = Any
+from shared.config.json_schema import GROUPS, Json, mapped
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
 
 
 class ContentSchema(Protocol):
@@ -19,66 +22,81 @@ MOST_ERRORS = 10
 ROOT = "urn:schema"
 
 
+class MissingDefinition(ValueError):
+    """A schema refers to another one that is not there."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(f"the schema refers to {reference}, which is not there")
+        self.definition = reference.rpartition("/")[2]
+
+
 class JsonContent:
-    """A body that must be JSON and conform to a JSON Schema (2020-12 unless `$schema` names another)."""
+    """A body that must be JSON and conform to a JSON Schema."""
 
-    def __init__(
-        self, schema: Json, known: dict[str, Any], *, ref: str | None, additional: bool | None, fold_case: bool
-    ) -> None:
-        """`known` are all declared schemas, which may refer to each other as `/schemas/<id>`; nothing is fetched.
-        `additional` overrides additionalProperties, `fold_case` compares property names without regard to case.
-        ValueError when the schema is none, or `ref` leads nowhere."""
-        import jsonschema
-        from referencing import Registry, Resource
-        from referencing.exceptions import Unresolvable
-        from referencing.jsonschema import DRAFT202012
-
-        def prepared(part: Json) -> Json:
-            part = part if additional is None else with_additional(part, additional)
-            return folded_schema(part) if fold_case else part
-
-        resources = [
-            (f"/schemas/{id}", Resource.from_contents(prepared(other), default_specification=DRAFT202012))
-            for id, other in known.items()
-            if isinstance(other, dict)
-        ]
-        whole = prepared(schema)
-        if not isinstance(whole, dict):
-            raise ValueError("the schema is not a JSON object")
-        kind = jsonschema.validators.validator_for(whole, default=jsonschema.Draft202012Validator)
-        try:
-            kind.check_schema(whole)
-        except jsonschema.SchemaError as error:
-            raise ValueError(f"not a JSON Schema: {error.message[:200]}") from error
-        root = Resource.from_contents(whole, default_specification=DRAFT202012)
-        registry = Registry().with_resources([(ROOT, root), *resources])
+    def __init__(self, validator: "Validator", *, fold_case: bool = False) -> None:
+        """`fold_case` goes with a schema whose property names are in lower case."""
+        self._validator = validator
         self._fold = fold_case
-        self._validator = kind({"$ref": ROOT + (ref or "")}, registry=registry)
-        if ref:
-            try:
-                registry.resolver(ROOT).lookup(ref)
-            except Unresolvable:
-                raise ValueError(f"schema-ref {ref} is not in the schema") from None
 
     def errors(self, body: bytes) -> list[str]:
         """What does not conform, with where it stands."""
         import json
 
-        from referencing.exceptions import Unresolvable
-
         document = json.loads(body)
-        if self._fold:
-            document = folded(document)
-        found: list[str] = []
+        return conformance(self._validator, folded(document) if self._fold else document)
+
+
+def declared_content(
+    schema: Json, known: dict[str, Any], *, ref: str | None, additional: bool | None, fold_case: bool
+) -> JsonContent:
+    """The check of a declared schema (2020-12 unless `$schema` names another). `known` are all declared schemas, which
+    may refer to each other as `/schemas/<id>`; nothing is fetched. `additional` overrides additionalProperties,
+    `fold_case` compares property names without regard to case. ValueError when the schema is none, or `ref` leads
+    nowhere."""
+    from referencing.exceptions import Unresolvable
+
+    from shared.policies.json_validators import checked, registry_of, validator
+
+    resources = {f"/schemas/{id}": prepared(one, additional, fold_case) for id, one in known.items()}
+    whole = prepared(schema, additional, fold_case)
+    if not isinstance(whole, dict):
+        raise ValueError("the schema is not a JSON object")
+    checked(whole)
+    registry = registry_of({ROOT: whole, **{uri: one for uri, one in resources.items() if isinstance(one, dict)}})
+    if ref:
         try:
-            for error in self._validator.iter_errors(document):
-                where = "/".join(str(part) for part in error.absolute_path)
-                found.append(f"{error.message[:300]} Path '{where}'.")
-                if len(found) == MOST_ERRORS:
-                    break
-        except Unresolvable as error:
-            raise ValueError(f"the schema refers to {error.ref}, which is not there") from error
-        return found
+            registry.resolver(ROOT).lookup(ref)
+        except Unresolvable:
+            raise ValueError(f"schema-ref {ref} is not in the schema") from None
+    return JsonContent(validator({"$ref": ROOT + (ref or "")}, registry, like=whole), fold_case=fold_case)
+
+
+def prepared(schema: Json, additional: bool | None, fold_case: bool) -> Json:
+    """A schema with the overrides of a `content` element in it."""
+    schema = schema if additional is None else with_additional(schema, additional)
+    return folded_schema(schema) if fold_case else schema
+
+
+def conformance(validator: "Validator", value: Json) -> list[str]:
+    """What of a value does not conform, with where it stands; at most ten things. ValueError when it cannot be told."""
+    import re
+
+    from referencing.exceptions import Unresolvable
+
+    found: list[str] = []
+    try:
+        for error in validator.iter_errors(value):
+            where = "/".join(str(part) for part in error.absolute_path)
+            found.append(f"{error.message[:300]} Path '{where}'.")
+            if len(found) == MOST_ERRORS:
+                break
+    except Unresolvable as error:
+        raise MissingDefinition(error.ref) from error
+    except TimeoutError as error:
+        raise ValueError("a pattern of the schema takes too long") from error
+    except re.error as error:
+        raise ValueError(f"a pattern of the schema cannot be read: {error}") from error
+    return found
 
 
 class XmlContent:
@@ -134,17 +152,10 @@ def _parser() -> Any:
     return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
 
 
-# Where a schema holds others: by name, in lists, alone.
-NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
-GROUPS = ("allOf", "anyOf", "oneOf")
-LISTED = (*GROUPS, "prefixItems")
-SINGLE = ("items", "not", "if", "then", "else", "contains")
-
-
 def with_additional(schema: Json, allowed: bool) -> Json:
     """The schema with every object in it open or closed to further properties. Schemas inside allOf, anyOf and oneOf
     stay as they are when closing: each of them sees the properties of the others as further ones."""
-    return _mapped(schema, lambda part: _opened(part, allowed), groups=allowed)
+    return mapped(schema, lambda part: _opened(part, allowed), groups=allowed)
 
 
 def _opened(part: dict[str, Any], allowed: bool) -> dict[str, Any]:
@@ -152,7 +163,7 @@ def _opened(part: dict[str, Any], allowed: bool) -> dict[str, Any]:
     closed = {name: value for name, value in part.items() if name not in further}
     if allowed:
         return closed
-    groups = any(name in part for name in ("allOf", "anyOf", "oneOf", "$ref"))
+    groups = any(name in part for name in (*GROUPS, "$ref"))
     if not ("properties" in part or part.get("type") == "object"):
         return part
     return {**closed, "unevaluatedProperties" if groups else "additionalProperties": False}
@@ -169,29 +180,7 @@ def folded_schema(schema: Json) -> Json:
             part["required"] = [str(name).lower() for name in part["required"]]
         return part
 
-    return _mapped(schema, fold, groups=True)
-
-
-def _mapped(schema: Json, change: Callable[[dict[str, Any]], dict[str, Any]], *, groups: bool) -> Json:
-    """The schema with `change` applied to it and to the schemas in it, those in groups (allOf ...) if `groups`."""
-    if not isinstance(schema, dict):
-        return schema
-
-    def mapped(part: Json) -> Json:
-        return _mapped(part, change, groups=groups)
-
-    made = dict(schema)
-    for name, value in schema.items():
-        if name in NAMED and isinstance(value, dict):
-            made[name] = {key: mapped(one) for key, one in value.items()}
-        elif name in LISTED and isinstance(value, list) and (groups or name not in GROUPS):
-            made[name] = [mapped(one) for one in value]
-        elif name in SINGLE and isinstance(value, dict):
-            made[name] = mapped(value)
-    if isinstance(components := schema.get("components"), dict):  # an OpenAPI document keeps its schemas there
-        schemas = components.get("schemas") or {}
-        made["components"] = {**components, "schemas": {key: mapped(one) for key, one in schemas.items()}}
-    return change(made)
+    return mapped(schema, fold)
 
 
 def folded(document: Json) -> Json:

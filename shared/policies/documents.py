@@ -1,6 +1,7 @@
 """The policy documents of a configuration: read and checked at load, joined scope by scope for each operation."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from shared.config.loader import Loaded
 from shared.config.models import Operation
@@ -11,6 +12,9 @@ from shared.policies.forward_request import ForwardRequest
 from shared.policies.policy import Scope
 from shared.policies.run import Place
 from shared.policies.sections import Sections
+
+if TYPE_CHECKING:
+    from shared.policies.definition import Definition
 
 # APIM's global document when nobody wrote one: forward, nothing else.
 DEFAULT = Sections(
@@ -92,6 +96,7 @@ def compile_documents(loaded: Loaded, operations: Mapping[str, Sequence[Operatio
         certificates=loaded.certificates,
         schemas=loaded.schemas,
         responses=loaded.responses,
+        definitions=_definitions(loaded),
     )
     documents = PolicyDocuments(compiler, operations)
     declared: list[tuple[Scope, str, str | None, tuple[str | int, ...]]] = [("global", "", gateway.policy, ("policy",))]
@@ -110,4 +115,14 @@ def compile_documents(loaded: Loaded, operations: Mapping[str, Sequence[Operatio
     loaded.problems.extend(compiler.problems)
     for responses in loaded.responses.values():
         responses.forget()
+    for definition in loaded.definitions.values():
+        definition.forget()
     return documents
+
+
+def _definitions(loaded: Loaded) -> "dict[str, Definition]":
+    if not loaded.definitions:  # as in most configurations
+        return {}
+    from shared.policies.definition import Definition
+
+    return {id: Definition(document) for id, document in loaded.definitions.items()}

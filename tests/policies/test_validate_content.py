@@ -76,6 +76,14 @@ def test_size_and_content_type(echo: Service) -> None:
         assert len(echo.requests) == 1
 
 
+def test_a_body_that_may_exceed_the_size_must_conform_all_the_same(echo: Service) -> None:
+    with running(document(inbound=checking(exceeded="ignore", size=5), on_error=SHOW), echo.url) as gateway:
+        assert gateway.call("POST", "/chat", json=GOOD).status_code == 200
+        assert gateway.call("POST", "/chat", json={"model": "claude", "messages": []}).status_code == 400
+        huge = gateway.call("POST", "/chat", content=b" " * 17_000_000, headers={"content-type": "application/json"})
+        assert huge.status_code == 400 and "internal error" in huge.json()["message"]
+
+
 def test_a_large_body_that_streams_is_refused_by_its_length(echo: Service) -> None:
     with running(document(inbound=checking()), echo.url) as gateway:
         answer = gateway.call("POST", "/chat", content=b"x" * 2_000_000, headers={"content-type": "application/json"})
@@ -175,7 +183,8 @@ def test_a_response_that_does_not_conform_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        ('<content validate-as="json" action="prevent" />', "schema-id is needed"),
+        ('<content validate-as="soap" action="prevent" />', "an OpenAPI document has no XML schemas"),
+        ('<content validate-as="json" schema-ref="#/a" action="prevent" />', "schema-ref goes with schema-id"),
         ('<content validate-as="json" schema-id="none" action="prevent" />', "no schema none"),
         ('<content validate-as="xml" schema-id="chat" action="prevent" />', "needs an XML schema"),
         (JSON % 'schema-ref="#/nowhere"', "schema-ref #/nowhere is not in the schema"),

@@ -1,0 +1,87 @@
+"""JSON Schema validators that check formats and bound the time a pattern may take."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Any
+
+import jsonschema
+import regex  # type: ignore[import-untyped]
+from jsonschema.protocols import Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from shared.config.json_schema import Json, mapped
+from shared.expressions.errors import ExpressionFailed
+from shared.expressions.regexes import translated
+
+PATTERN_SECONDS = 0.25
+"""CPU time a pattern may take for one value: it holds up other requests meanwhile."""
+
+DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
+
+# JSON Schema leaves formats to whoever checks; API Management checks those of properties ("What content is validated").
+FORMATS = jsonschema.FormatChecker(formats=("email", "ipv4", "ipv6", "uuid"))
+
+
+@FORMATS.checks("date", raises=ValueError)
+def _is_date(value: object) -> bool:
+    return not isinstance(value, str) or bool(re.fullmatch(r"\d{4}-\d\d-\d\d", value) and date.fromisoformat(value))
+
+
+@FORMATS.checks("date-time", raises=ValueError)
+def _is_date_time(value: object) -> bool:
+    """RFC 3339; as .NET writes them, the time zone may be missing."""
+    return not isinstance(value, str) or bool(DATE_TIME.fullmatch(value) and datetime.fromisoformat(value))
+
+
+def checked(schema: Mapping[str, Any]) -> None:
+    """ValueError when a schema is none (2020-12 unless `$schema` names another)."""
+    kind: Any = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    try:
+        kind.check_schema(schema, format_checker=jsonschema.FormatChecker(formats=()))
+    except jsonschema.SchemaError as error:
+        raise ValueError(f"not a JSON Schema: {error.message[:200]}") from error
+
+    def readable(part: dict[str, Any]) -> dict[str, Any]:
+        if isinstance(part.get("pattern"), str):
+            _compiled(part["pattern"])
+        return part
+
+    try:
+        mapped(schema, readable)
+    except (regex.error, ExpressionFailed, RecursionError, OverflowError, MemoryError) as error:
+        raise ValueError(f"not a JSON Schema: a pattern cannot be read: {error}"[:200]) from error
+
+
+def registry_of(resources: Mapping[str, Json]) -> "Registry[Any]":
+    """Schemas that refer to each other, by URI."""
+    made = [
+        (uri, Resource.from_contents(schema, default_specification=DRAFT202012)) for uri, schema in resources.items()
+    ]
+    return Registry[Any]().with_resources(made)
+
+
+def validator(schema: Json, registry: "Registry[Any]", *, like: Json = None) -> Validator:
+    """A validator of a schema that may refer to those in a registry, in the version of `like` or of its own."""
+    of = schema if like is None else like
+    kind = jsonschema.validators.validator_for(of, default=jsonschema.Draft202012Validator)
+    made: Validator = _bounded(kind)(schema, registry=registry, format_checker=FORMATS)
+    return made
+
+
+@lru_cache(maxsize=8)
+def _bounded(kind: type[Validator]) -> Any:
+    extend: Any = jsonschema.validators.extend
+    return extend(kind, {"pattern": _pattern})
+
+
+def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
+    if isinstance(value, str) and not _compiled(pattern).search(value, timeout=PATTERN_SECONDS):
+        yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+@lru_cache(maxsize=1024)
+def _compiled(pattern: str) -> Any:
+    return regex.compile(translated(pattern))

@@ -1,0 +1,198 @@
+"""Reads the text of a parameter or header as its schema says it is written, and checks it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from shared.config.definition import PREFIX, Parameter
+from shared.config.json_schema import Json
+from shared.policies.content_schema import conformance
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
+# References and groups of schemas that are followed to find out what a text is.
+DEEPEST = 20
+SEPARATORS = {"simple": ",", "form": ",", "spaceDelimited": " ", "pipeDelimited": "|", "tabDelimited": "\t"}
+
+
+class Unreadable(ValueError):
+    """A text is not what its schema says it is written as."""
+
+
+class ManyValues(ValueError):
+    """There are several values where one is expected."""
+
+
+class ParameterValue:
+    """The check of one parameter."""
+
+    def __init__(self, parameter: Parameter, named: Mapping[str, Json], validator: "Validator") -> None:
+        """`named` are the schemas that the parameter's refers to."""
+        self.parameter = parameter
+        self._validator = validator
+        self._types = types_of(parameter.schema, named)
+        self._of_items = types_of(_member(parameter.schema, named, "items"), named)
+        properties = _member(parameter.schema, named, "properties")
+        self._of_properties = {
+            str(name): types_of(schema, named)
+            for name, schema in (properties.items() if isinstance(properties, dict) else ())
+        }
+
+    @property
+    def is_object(self) -> bool:
+        """Whether the value is an object whose properties are written as parameters of their own."""
+        deep = self.parameter.style == "deepObject"
+        spread = self.parameter.style == "form" and self.parameter.explode
+        return "object" in self._types and (deep or spread) and not self.parameter.as_json
+
+    @property
+    def unread(self) -> str:
+        """Why the value cannot be checked, or nothing."""
+        if self.parameter.as_json or self.is_object:
+            return ""
+        if self._types and self._types <= {"object", "null"}:
+            return f"objects in style {self.parameter.style} are not read"
+        if "array" in self._types and self.parameter.style not in SEPARATORS:
+            return f"arrays in style {self.parameter.style} are not read"
+        return ""
+
+    def names(self) -> dict[str, str]:
+        """The names of the query parameters that are the object's properties, each with the property it is."""
+        deep = self.parameter.style == "deepObject"
+        return {f"{self.parameter.name}[{name}]" if deep else name: name for name in self._of_properties}
+
+    def errors(self, texts: Sequence[str]) -> list[str]:
+        """What does not conform. ManyValues, Unreadable, and ValueError when it cannot be checked."""
+        if self.parameter.allow_empty and not any(texts):
+            return []
+        found: list[str] = []
+        for value in self._readings(texts):
+            problems = conformance(self._validator, value)
+            if not problems:
+                return []
+            found = found or problems
+        return found
+
+    def object_errors(self, given: Mapping[str, str]) -> list[str]:
+        """The same of an object, from the texts of its properties."""
+        value = {name: _reading(text, self._of_properties[name]) for name, text in given.items()}
+        return conformance(self._validator, value)
+
+    def _readings(self, texts: Sequence[str]) -> Iterator[Any]:
+        """What the texts may mean, the likeliest first."""
+        if self.parameter.as_json:
+            yield _json(_only(texts))
+            return
+        if self.unread:
+            raise ValueError(self.unread)
+        if "array" in self._types:
+            items = self._items(texts)
+            yield [_reading(text, self._of_items) for text in items]
+            if "string" in self._of_items:
+                yield items
+            if self._types <= {"array", "null"}:
+                return
+        yield from _texts_readings(_only(texts), self._types)
+
+    def _items(self, texts: Sequence[str]) -> list[str]:
+        if self.parameter.style == "form" and self.parameter.explode:
+            return list(texts)
+        # A header that comes on several lines is one list (RFC 9110 section 5.3).
+        text = ",".join(texts) if self.parameter.location == "header" else _only(texts)
+        return [item.strip(" ") for item in text.split(SEPARATORS[self.parameter.style])] if text else []
+
+
+def types_of(schema: Json, named: Mapping[str, Json], depth: int = 0) -> frozenset[str]:
+    """The JSON types a schema allows, as far as it names any."""
+    if not isinstance(schema, dict) or depth > DEEPEST:
+        return frozenset()
+    declared = schema.get("type")
+    if declared is not None:
+        listed = declared if isinstance(declared, list) else [declared]
+        return frozenset(one for one in listed if isinstance(one, str)) & TYPES
+    values = schema["enum"] if isinstance(schema.get("enum"), list) else [schema["const"]] if "const" in schema else []
+    if values:
+        return frozenset(_type(value) for value in values)
+    for found in _groups(schema, named):
+        types = frozenset[str]().union(*(types_of(one, named, depth + 1) for one in found))
+        if types:
+            return types
+    return frozenset({"array"} if "items" in schema else {"object"} if "properties" in schema else ())
+
+
+def _groups(schema: dict[str, Any], named: Mapping[str, Json]) -> Iterator[Sequence[Json]]:
+    """The schemas a schema is made of: the one it refers to, those that hold together, those one of which holds."""
+    if isinstance(schema.get("$ref"), str):
+        yield [named.get(schema["$ref"].removeprefix(PREFIX))]
+    for group in ("allOf", "oneOf", "anyOf"):
+        if isinstance(schema.get(group), list):
+            yield schema[group]
+
+
+def _member(schema: Json, named: Mapping[str, Json], keyword: str, depth: int = 0) -> Json:
+    """The first `items` or `properties` there is in a schema and those it is made of."""
+    if not isinstance(schema, dict) or depth > DEEPEST:
+        return None
+    if keyword in schema:
+        return schema[keyword]
+    inner = (one for group in _groups(schema, named) for one in group)
+    return next((found for one in inner if (found := _member(one, named, keyword, depth + 1)) is not None), None)
+
+
+def _type(value: Any) -> str:
+    match value:
+        case bool():
+            return "boolean"
+        case int():
+            return "integer"
+        case float():
+            return "number"
+        case None:
+            return "null"
+        case list():
+            return "array"
+        case dict():
+            return "object"
+        case _:
+            return "string"
+
+
+def _only(texts: Sequence[str]) -> str:
+    if len(texts) > 1:
+        raise ManyValues
+    return texts[0] if texts else ""
+
+
+def _reading(text: str, types: frozenset[str]) -> Any:
+    return next(_texts_readings(text, types))
+
+
+def _texts_readings(text: str, types: frozenset[str]) -> Iterator[Any]:
+    """What a text may mean by the types it can have. Unreadable when it can be none of them."""
+    readable = False
+    if types & {"integer", "number"} and NUMBER.fullmatch(text):
+        readable = True
+        yield float(text) if set(text) & set(".eE") else int(text)
+    if "boolean" in types and text.lower() in ("true", "false"):
+        readable = True
+        yield text.lower() == "true"
+    if "null" in types and not text:
+        readable = True
+        yield None
+    if not types or "string" in types:
+        readable = True
+        yield text
+    if not readable:
+        raise Unreadable(f"It is no {' or '.join(sorted(types - {'null'}))}.")
+
+
+def _json(text: str) -> Any:
+    import json
+
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Unreadable(f"{error}") from None
