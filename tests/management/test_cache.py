@@ -98,3 +98,6 @@ def test_stats_show_and_purge(tmp_path: Path) -> None:
         assert run("purge", "--all", "--json", folder=tmp_path, **settings).stdout == '{"deleted": 1}\n'
         assert run("stats", folder=tmp_path, **settings).stdout == "the cache is empty\n"
         assert run("stats", folder=tmp_path).returncode == 3
+        key = "GATEWAY_TABLES_CONNECTION_STRING"
+        denied = run("stats", folder=tmp_path, **{key: settings[key].replace("AccountKey=Eby8", "AccountKey=AAAA")})
+        assert denied.returncode == 3 and denied.stderr.startswith("cache stats: storage refuses access: 403")

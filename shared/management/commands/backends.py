@@ -1,25 +1,17 @@
 """`python -m shared backends status`: what all instances have told storage about the backends' circuit breakers."""
 
 import argparse
-import asyncio
 import json
-import logging
-import os
-import sys
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from shared.config.loader import load
 from shared.management.backends import shared_state
-from shared.management.commands.storage import NO_STORAGE, storage_account
-from shared.management.commands.terminal import CommandFailed, in_columns
-from shared.settings import Settings, SettingsError, from_environment, is_local
+from shared.management.commands.command import USAGE, CommandFailed, exit_status, settings_with
+from shared.management.commands.storage import storage_account
+from shared.management.commands.terminal import in_columns
+from shared.settings import Settings
 from shared.stores.breaker_state import TABLE, BreakerStore
-from shared.stores.protocols import StoreError
-
-OK, USAGE = 0, 2
 
 EPILOG = """The view of one instance (calls in flight, announced limits, recent errors): GET /_management/backends with
 a token of `python -m shared debug-token` as Apim-Debug-Authorization.
@@ -37,24 +29,13 @@ def add_arguments(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the state; returns the exit status. Errors are one line on stderr."""
-    logging.getLogger("azure").setLevel(logging.ERROR)  # each credential it tries in vain would add its own warning
-    try:
-        settings = from_environment(base=Path.cwd(), local=is_local(os.environ))
-        if arguments.config is not None:
-            settings = replace(settings, config=Path(arguments.config).resolve())
-        state = asyncio.run(_state(settings))
-    except CommandFailed as failure:
-        message, status = str(failure), failure.status
-    except SettingsError as error:
-        message, status = str(error), USAGE
-    except StoreError as error:
-        message, status = f"storage does not answer: {error}", NO_STORAGE
-    else:
-        print(json.dumps(state, indent=2) if arguments.json else _table(state))
-        return OK
-    print(f"backends status: {message}", file=sys.stderr)
-    return status
+    """Print the state; returns the exit status."""
+    return exit_status("backends status", _run(arguments))
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    state = await _state(settings_with(arguments.config))
+    print(json.dumps(state, indent=2) if arguments.json else _table(state))
 
 
 async def _state(settings: Settings) -> dict[str, Any]:

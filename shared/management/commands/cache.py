@@ -1,14 +1,10 @@
 """`python -m shared cache calibrate | stats | purge | show`: the semantic cache from outside."""
 
 import argparse
-import asyncio
 import json
-import logging
-import os
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -20,13 +16,12 @@ from shared.backends.target import compile_backend
 from shared.config.key_vault import KeyVault
 from shared.config.loader import load
 from shared.management.cache import CacheAdmin, Line, Outcome, Pair, calibration, loosest, read_pairs, stock_document
-from shared.management.commands.storage import NO_STORAGE, storage_account
-from shared.management.commands.terminal import CommandFailed, in_columns
-from shared.settings import Settings, SettingsError, from_environment, is_local
-from shared.stores.protocols import StoreError
+from shared.management.commands.command import NO_STORAGE, USAGE, CommandFailed, exit_status, settings_with
+from shared.management.commands.storage import storage_account
+from shared.management.commands.terminal import in_columns
+from shared.settings import Settings, is_local
 from shared.stores.semantic_cache.table_log import TABLE, TableLog
 
-OK, USAGE, NO_ANSWER = 0, 2, NO_STORAGE
 AT_ONCE = 512
 
 EPILOG = """exit status: 0 done, 2 wrong arguments, settings or configuration, 3 storage or embeddings do not answer"""
@@ -60,27 +55,15 @@ def add_arguments(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do what is asked; returns the exit status. Errors are one line on stderr."""
-    logging.getLogger("azure").setLevel(logging.ERROR)  # each credential it tries in vain would add its own warning
-    try:
-        settings = from_environment(base=Path.cwd(), local=is_local(os.environ))
-        if arguments.verb == "calibrate":
-            if arguments.config is not None:
-                settings = replace(settings, config=Path(arguments.config).resolve())
-            told = asyncio.run(_calibrate(settings, arguments, _pairs(arguments.pairs)))
-        else:
-            told = asyncio.run(_administer(settings, arguments))
-    except CommandFailed as failure:
-        message, status = str(failure), failure.status
-    except SettingsError as error:
-        message, status = str(error), USAGE
-    except StoreError as error:
-        message, status = f"storage does not answer: {error}", NO_ANSWER
+    """Do what is asked; returns the exit status."""
+    return exit_status(f"cache {arguments.verb}", _run(arguments))
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    if arguments.verb == "calibrate":
+        print(await _calibrate(settings_with(arguments.config), arguments, _pairs(arguments.pairs)))
     else:
-        print(told)
-        return OK
-    print(f"cache {arguments.verb}: {message}", file=sys.stderr)
-    return status
+        print(await _administer(settings_with(), arguments))
 
 
 async def _administer(settings: Settings, arguments: argparse.Namespace) -> str:
@@ -137,7 +120,7 @@ async def _calibrate(settings: Settings, arguments: argparse.Namespace, pairs: S
         model = await _model(settings, identity, arguments)
         lines = calibration(pairs, await _cosines(embeddings, model, pairs))
     except EmbeddingsUnavailable as error:
-        raise CommandFailed(NO_ANSWER, f"no embeddings: {error}") from error
+        raise CommandFailed(NO_STORAGE, f"no embeddings: {error}") from error
     finally:
         await embeddings.aclose()
         await identity.aclose()

@@ -1,26 +1,17 @@
 """`python -m shared limits`: who used how much of which limit, and starting a counter over."""
 
 import argparse
-import asyncio
 import json
-import logging
-import os
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from shared.errors import Refusal
 from shared.gateway.limiting import Limiting
-from shared.management.commands.storage import NO_STORAGE, storage_account
-from shared.management.commands.terminal import CommandFailed, in_columns
+from shared.management.commands.command import exit_status, settings_with
+from shared.management.commands.storage import storage_account
+from shared.management.commands.terminal import in_columns
 from shared.management.limits import Limits, Row
-from shared.settings import SettingsError, from_environment, is_local
 from shared.stores.clock import StorageClock
-from shared.stores.protocols import StorageRefused, StoreError
-
-OK, REFUSED, USAGE = 0, 1, 2
 
 EPILOG = """The table tells what instances have written: it is behind by seconds, and counts leases as used.
 exit status: 0 done, 1 nothing is counted under that key, 2 wrong settings, 3 storage is not set up or fails"""
@@ -37,30 +28,14 @@ def add_arguments(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the verb that was parsed; returns the exit status. Errors are one line on stderr."""
-    logging.getLogger("azure").setLevel(logging.ERROR)  # each credential it tries in vain would add its own warning
-    try:
-        return asyncio.run(_run(arguments))
-    except CommandFailed as failure:
-        message, status = str(failure), failure.status
-    except Refusal as refusal:
-        message, status = refusal.message, REFUSED
-    except SettingsError as error:
-        message, status = str(error), USAGE
-    except StorageRefused as error:
-        message, status = f"storage refuses access: {error}", NO_STORAGE
-    except StoreError as error:
-        message, status = f"storage does not answer: {error}", NO_STORAGE
-    print(f"limits {arguments.verb}: {message}", file=sys.stderr)
-    return status
+    """Run the verb that was parsed; returns the exit status."""
+    return exit_status(f"limits {arguments.verb}", _run(arguments))
 
 
-async def _run(arguments: argparse.Namespace) -> int:
-    settings = from_environment(base=Path.cwd(), local=is_local(os.environ))
+async def _run(arguments: argparse.Namespace) -> None:
     clock = StorageClock(time.time)
-    async with storage_account(settings, clock) as account:
+    async with storage_account(settings_with(), clock) as account:
         await _do(arguments, Limits(Limiting.admin_of(account, clock)))
-    return OK
 
 
 async def _do(arguments: argparse.Namespace, limits: Limits) -> None:

@@ -4,13 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from shared.backends.auth.managed_identity import AzureIdentity
-from shared.management.commands.terminal import CommandFailed
+from shared.management.commands.command import NO_STORAGE, CommandFailed
 from shared.settings import Settings, is_local
 from shared.stores.account import Account
 from shared.stores.clock import StorageClock
-
-NO_STORAGE = 3
-"""Exit status: storage is not set up or does not answer."""
 
 
 @asynccontextmanager

@@ -1,28 +1,22 @@
 """`python -m shared subscriptions`: an administrator's commands for the subscriptions kept in storage."""
 
 import argparse
-import asyncio
 import json
-import logging
-import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TextIO, get_args
 
 from shared.config.loader import load
 from shared.config.models import Gateway
-from shared.errors import Refusal
-from shared.management.commands.storage import NO_STORAGE, storage_account
-from shared.management.commands.terminal import CommandFailed, in_columns
+from shared.management.commands.command import NO_STORAGE, USAGE, CommandFailed, exit_status, settings_with
+from shared.management.commands.storage import storage_account
+from shared.management.commands.terminal import in_columns
 from shared.management.subscriptions import NewSubscription, Shown, State, Subscriptions, Which
-from shared.settings import Settings, SettingsError, from_environment, is_local
-from shared.stores.protocols import StorageRefused, StorageUnavailable
+from shared.settings import Settings
+from shared.stores.protocols import StorageUnavailable
 from shared.stores.subscriptions import TABLE, KeyDigest, SubscriptionStore
 
-OK, REFUSED, USAGE = 0, 1, 2
 NEVER = "never"
 
 EPILOG = """exit status: 0 done, 1 refused (no such subscription, a conflict, not possible),
@@ -67,37 +61,21 @@ def add_arguments(subparsers: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the verb that was parsed; returns the exit status. Errors are one line on stderr."""
-    logging.getLogger("azure").setLevel(logging.ERROR)  # each credential it tries in vain would add its own warning
+    """Run the verb that was parsed; returns the exit status."""
+    return exit_status(f"subscriptions {arguments.verb}", _run(arguments))
+
+
+async def _run(arguments: argparse.Namespace) -> None:
+    settings = settings_with(arguments.config)
+    digest = KeyDigest(settings.key_hash_secret)
     try:
-        return asyncio.run(_run(arguments, _settings(arguments)))
-    except CommandFailed as failure:
-        message, status = str(failure), failure.status
-    except Refusal as refusal:
-        message, status = refusal.message, REFUSED
-    except SettingsError as error:
-        message, status = str(error), USAGE
-    except StorageRefused as error:
-        message, status = f"storage refuses access: {error}", NO_STORAGE
+        async with storage_account(settings) as account:
+            store = SubscriptionStore(account.tables.table(TABLE), digest.check)
+            subscriptions = Subscriptions(store, digest, await _configuration(settings, arguments.verb))
+            await _do(arguments, subscriptions, settings.environment)
     except StorageUnavailable as error:
         unsure = "" if arguments.verb in ("list", "show") else "; the change may or may not have been made"
-        message, status = f"storage does not answer ({error}){unsure}", NO_STORAGE
-    print(f"subscriptions {arguments.verb}: {message}", file=sys.stderr)
-    return status
-
-
-def _settings(arguments: argparse.Namespace) -> Settings:
-    settings = from_environment(base=Path.cwd(), local=is_local(os.environ))
-    return settings if arguments.config is None else replace(settings, config=Path(arguments.config).resolve())
-
-
-async def _run(arguments: argparse.Namespace, settings: Settings) -> int:
-    digest = KeyDigest(settings.key_hash_secret)
-    async with storage_account(settings) as account:
-        store = SubscriptionStore(account.tables.table(TABLE), digest.check)
-        subscriptions = Subscriptions(store, digest, await _configuration(settings, arguments.verb))
-        await _do(arguments, subscriptions, settings.environment)
-    return OK
+        raise CommandFailed(NO_STORAGE, f"storage does not answer ({error}){unsure}") from error
 
 
 async def _do(arguments: argparse.Namespace, subscriptions: Subscriptions, environment: Mapping[str, str]) -> None:

@@ -1,14 +1,6 @@
-"""What the commands say to a terminal: a table of rows, and one line when they fail."""
+"""What the commands show on a terminal: a table of rows."""
 
 from collections.abc import Sequence
-
-
-class CommandFailed(Exception):
-    """Ends the command with one line on stderr and an exit status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 def in_columns(rows: Sequence[Sequence[str]]) -> str:
