@@ -49,7 +49,7 @@ _GRAMMAR = frozenset(
     "additionalProperties anyOf description enum function input_schema items json_schema name parameters properties "
     "required schema strict type format".split()
 )
-_DATA_URL = re.compile(r"data:([^;,]*)[^,]{0,200}?;base64,", re.I)
+_DATA_URL = re.compile(r"data:([^;,]*)(?:;[^;,]*)*?;base64,", re.I)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\r\n]{1024,}={0,2}\s*")
 
 TOGETHER = 1_000
@@ -107,6 +107,7 @@ def _read(body: bytes, content_type: str, content: Content, look: Callable[[Any,
         look(parse_json(body), content)
     except RecursionError:
         content.opaque.append("JSON nested too deeply")
+        _file(body, content_type or "a body of unknown type", content, "user")
     except ValueError:
         if content_type.lower().startswith("application/x-www-form-urlencoded"):
             body = unquote_to_bytes(body.replace(b"+", b" "))
@@ -129,8 +130,8 @@ def event_content(data: bytes, content: Content) -> list[tuple[Path, str]]:
     except RecursionError:
         content.opaque.append("JSON nested too deeply")
     except ValueError:
-        return [(("data",), data.decode("utf-8", "replace"))]
-    return []
+        pass
+    return [(("data",), data.decode("utf-8", "replace"))]
 
 
 def parse_json(data: bytes) -> Any:
@@ -144,6 +145,7 @@ def unescaped(text: str) -> str:
     return _ESCAPE.sub(_character, text) if "\\" in text else text
 
 
+_HIDDEN = "\0again"
 _ESCAPE = re.compile(r'\\(?:u([0-9a-fA-F]{4})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?|(["\\/bfnrt]))')
 _SHORT = {"b": " ", "f": " ", "n": "\n", "r": "\n", "t": "\t"}
 
@@ -161,7 +163,14 @@ def _character(escape: re.Match[str]) -> str:
 def _all_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        members["\0again"] = [value for _, value in pairs]
+        # Each value once, in its place or here: with both, what is nested would be read again at every level.
+        members = {}
+        hidden: list[Any] = []
+        for name, value in pairs:
+            if name in members:
+                hidden.append(members[name])
+            members[name] = value
+        members[_HIDDEN] = hidden
     return members
 
 
@@ -294,6 +303,8 @@ def _turn(turn: Any, content: Content, voice: Voice = "user") -> None:
 
 def _voice(turn: Mapping[str, Any], default: Voice) -> Voice:
     role = turn.get("role")
+    if _HIDDEN in turn:
+        return default  # it may have another role as well
     if role in ("tool", "function") or (role is None and _is_document(turn)):
         return "document"
     if role in _APPLICATION_ROLES:
@@ -400,27 +411,46 @@ def _file(data: bytes, media: str, content: Content, voice: Voice = "document") 
             content.texts.append(Text(read, voice))  # as a parser reads it that takes what `json` does not
 
 
+# The parser takes a time that grows with the square of a header's length, and with the depth of forms in forms, which
+# RFC 7578 section 4.3 has done away with.
+_LONGEST_HEADER = 1_024
+_MOST_FORMS = 4
+_FORM_IN_FORM = re.compile(rb"content-type\s*:\s*multipart/", re.IGNORECASE)
+
+
+def _is_long_headed(part: Any) -> bool:
+    return any(len(value) > _LONGEST_HEADER for _, value in part.raw_items())
+
+
 def _form(body: bytes, content_type: str, content: Content) -> None:
-    """A multipart form (RFC 7578): its fields are what the user says, its files are inspected by their type."""
+    """A multipart form (RFC 7578): its fields are what the user says, its files are inspected by their type. Whatever
+    else is in the body is read as if it were no form: some backends do not look at the Content-Type."""
     from email import message_from_bytes
-    from email.policy import HTTP
 
     head = f"content-type: {content_type}\r\n\r\n".encode("utf-8", "replace")
-    form = message_from_bytes(head + body, policy=HTTP)
-    if not form.is_multipart() or form.defects:
+    form = message_from_bytes(head + body) if len(_FORM_IN_FORM.findall(body)) <= _MOST_FORMS else None
+    if form is None or not form.is_multipart() or form.defects or any(_is_long_headed(part) for part in form.walk()):
         content.opaque.append("a form that cannot be read")
+        _read(body, "", content, _request)
         return
     for part in form.walk():
         if part.is_multipart():
+            if part.get_content_maintype() == "message":
+                _file(part.as_bytes(), "", content, "user")
+            for around in (part.preamble, part.epilogue):
+                if around and not around.isspace():
+                    _read(around.encode("ascii", "surrogateescape"), "", content, _request)
             continue
         if part.get("content-transfer-encoding", "binary").lower() not in ("binary", "8bit", "7bit"):
-            content.opaque.append(
-                "a form whose parts are encoded"
-            )  # RFC 7578 knows none; who reads it does as it likes
+            # RFC 7578 knows none; who reads it does as it likes.
+            content.opaque.append("a form whose parts are encoded")
             continue
         data = part.get_payload(decode=True)
         assert isinstance(data, bytes)
         name = str(part.get_param("name", header="content-disposition"))
+        for label in (name, part.get_filename() or ""):
+            if not _SYMBOL.fullmatch(label):
+                content.texts.append(Text(label))
         if part.get_filename() is not None:
             _file(data, part.get_content_type(), content)
         elif not (name in SYMBOLS and _SYMBOL.fullmatch(data.decode("utf-8", "replace"))):

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from shared.backends.target import Target
 from shared.context import Context
-from shared.errors import PolicyFailed
+from shared.errors import BackendError, PolicyFailed
 from shared.llm.inspected_content import Content, Text, answer_content, event_content, request_content, together
 from shared.llm.sse import Events, data_of
-from shared.message import GatewayResponse
+from shared.message import PACKED, GatewayRequest, GatewayResponse, unpacked
 from shared.policies.compiler import Compiler
 from shared.policies.content_check import UNAVAILABLE, ContentCheck, Rules, Unchecked
 from shared.policies.expression import Expression
@@ -127,7 +127,7 @@ class LlmContentSafety(Policy):
             # What cannot be read while it streams would have to be held to its end.
             ctx.request.headers.set("accept-encoding", "identity")
             ctx.on_reply(partial(self._check_answer, rules))
-        body = await ctx.request.read()
+        body = _plain(await ctx.request.read(), ctx.request)
         content_type = ctx.request.headers.get("content-type") or ""
         content = await _taken_apart(request_content, body, content_type)
         check = self._check_request(ContentCheck(ctx, rules, self.place, "request"), content, ctx)
@@ -214,6 +214,17 @@ def _target(ctx: Context, id: str) -> Target:
     if target is None:
         raise PolicyFailed(reason="BackendNotFound", detail=f"no backend {id!r:.100}")
     return target
+
+
+def _plain(body: bytes, request: GatewayRequest) -> bytes:
+    """The body without its coding; as it came where it has none, or is not in the one it says."""
+    coding = (request.headers.get("content-encoding") or "").strip().lower()
+    if coding not in PACKED:
+        return body
+    try:
+        return unpacked(body, coding, request.limit)
+    except BackendError:
+        return body
 
 
 async def _taken_apart(read: Any, body: bytes, content_type: str) -> Content:

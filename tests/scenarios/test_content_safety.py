@@ -1,7 +1,10 @@
 """Content safety end to end: every body shape, every place a violation can hide in, answers, streams, images."""
 
 import base64
+import gzip
 import json
+import time
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -196,6 +199,45 @@ def test_forms_are_read_field_by_field(gateway: Guarded) -> None:
     assert gateway.client.post(path, data={"prompt": "x"}, files=bad).status_code == 403
     assert gateway.client.post(path, data={"prompt": "x"}, files=audio).status_code == 403
     assert gateway.client.post(path, data={"prompt": "x"}, files=good).status_code != 403
+
+
+FORM = b'--x\r\ncontent-disposition: form-data; name="prompt"\r\n%b\r\nhi\r\n--x--\r\n'
+JSON = json.dumps(chat(HARM)).encode()
+
+
+def chat_bytes(*messages: Any) -> bytes:
+    return json.dumps(chat(*messages)).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (JSON, {"content-type": "multipart/form-data; boundary=x"}),
+        (JSON + b"\r\n" + FORM % b"", {"content-type": "multipart/form-data; boundary=x"}),
+        (FORM % b"" + JSON, {"content-type": "multipart/form-data; boundary=x"}),
+        (FORM % (b"content-type: multipart/mixed; boundary=y\r\n\r\n%b\r\n--y\r\n\r\nhi\r\n--y--" % JSON),
+         {"content-type": "multipart/form-data; boundary=x"}),
+        (FORM % b"content-type: message/rfc822\r\n\r\nsubject: a bomb\r\n",
+         {"content-type": "multipart/form-data; boundary=x"}),
+        (FORM.replace(b"prompt", HARM.encode()) % b"", {"content-type": "multipart/form-data; boundary=x"}),
+        (b'{"deep": ' + b"[" * 50_000 + b"]" * 50_000 + b"," + JSON[1:], {}),
+        (gzip.compress(JSON[:9]) + gzip.compress(JSON[9:]), {"content-encoding": "gzip"}),
+        (zlib.compress(JSON), {"content-encoding": "Deflate"}),
+        (JSON, {"content-encoding": "gzip"}),
+        (b"".join(b'{"a":1,"a":' for _ in range(60)) + JSON + b"}" * 60, {}),
+        (FORM % (b"content-type: text/plain;" + b"a;" * 60_000) + JSON,
+         {"content-type": "multipart/form-data; boundary=x"}),
+        (b"".join(b"--%d\r\ncontent-type: multipart/mixed; boundary=%d\r\n\r\n" % (n, n + 1) for n in range(900))
+         + b"--900\r\n\r\n" + b"\n" * 100_000 + JSON, {"content-type": "multipart/form-data; boundary=0"}),
+        (chat_bytes({"role": "user", "content": [{"type": "text", "text": "data:" + "a;" * 100_000 + HARM}]}), {}),
+    ],
+)  # fmt: skip
+def test_who_ignores_other_content_has_all_else_checked(body: bytes, headers: dict[str, str]) -> None:
+    with guarded(document(policy('other-content="ignore"'))) as gateway:
+        began = time.process_time()
+        assert gateway.client.post(CHAT, content=body, headers=headers).status_code == 403
+        assert gateway.backend.requests == []
+        assert time.process_time() - began < 3, "taking a body apart holds up everybody"
 
 
 def picture(data: str) -> dict[str, Any]:
