@@ -97,7 +97,11 @@ class Api(Declared):
     operations: tuple[Operation, ...] | None = Field(
         None, description="Operations instead of the kind's own; needed for kind http without openapi."
     )
-    openapi: str | None = Field(None, description="OpenAPI document (JSON or YAML file) that gives the operations.")
+    openapi: str | None = Field(
+        None,
+        description="OpenAPI document (2.0, 3.0 or 3.1; JSON or YAML file) that gives the operations, what "
+        "mock-response answers, and what validate-parameters, -content, -headers and -status-code check against.",
+    )
     products: tuple[str, ...] = ()
     subscription_required: bool = True
     subscription_key: SubscriptionKeyNames = Field(default_factory=SubscriptionKeyNames)

@@ -16,7 +16,9 @@ from shared.management.check import check
 from shared.settings import from_environment
 from tests.management.importing import run_import, texts
 from tests.support.backend import Backend, Script
+from tests.support.running import serving_folder
 from tests.support.serve import serving
+from tests.support.service import Reply, Service
 
 ARTIFACTS = Path(__file__).parents[1] / "recordings" / "apim"
 SETTINGS = {"SIGNING_KEY": "s1gn", "CHAT_WEST_API_KEY": "west", "EAST_KEY": "east", "ALPHA_PRIMARY": "alpha-key"}
@@ -362,3 +364,85 @@ def test_imported_operation_is_mocked_with_the_example_it_had(tmp_path: Path, wr
     with serving(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
         answer = client.get("/orders/v2/items/7")
     assert (answer.status_code, answer.json()) == (200, {"id": "7", "lines": []})
+
+
+ITEM = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
+
+
+def specified(artifacts: Path) -> None:
+    """An operation's definition in the specification, with schemas among its components."""
+    specification = artifacts / "apis/orders-v2/specification.json"
+    document = json.loads(specification.read_text())
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Item"}}}
+    document["paths"]["/items"]["post"] = {
+        "operationId": "create-item",
+        "parameters": [
+            {"in": "query", "name": "size", "schema": {"type": "integer"}},
+            {"in": "header", "name": "x-kind", "schema": {"enum": ["a", "b"], "type": "string"}},
+        ],
+        "requestBody": {"content": content},
+        "responses": {
+            "201": {"description": "", "content": content, "headers": {"x-left": {"schema": {"type": "integer"}}}}
+        },
+    }
+    document["components"] = {"schemas": {"Item": ITEM}}
+    specification.write_text(json.dumps(document))
+
+
+def informed(artifacts: Path) -> None:
+    """The same with the operation, and the schemas beside it."""
+    api = artifacts / "apis/orders-v2"
+    (api / "specification.json").unlink()
+    representations = [{"contentType": "application/json", "schemaId": "1", "typeName": "Item"}]
+    headers = [{"name": "x-kind", "type": "string", "values": ["a", "b"]}]
+    query = [{"name": "size", "type": "integer", "required": True}]
+    left = [{"name": "x-left", "type": "integer"}]
+    properties = {
+        "method": "POST",
+        "urlTemplate": "/items",
+        "displayName": "Create",
+        "request": {"queryParameters": query, "headers": headers, "representations": representations},
+        "responses": [{"statusCode": 201, "representations": representations, "headers": left}],
+    }
+    kinds = {
+        "operations/create-item/operationInformation.json": properties,
+        "schemas/1/schemaInformation.json": {"document": {"components": {"schemas": {"Item": ITEM}}}},
+    }
+    for file, value in kinds.items():
+        (api / file).parent.mkdir(parents=True, exist_ok=True)
+        (api / file).write_text(json.dumps({"properties": value}))
+
+
+@pytest.mark.parametrize("write", [specified, informed])
+def test_imported_operation_is_checked_against_the_definition_it_had(tmp_path: Path, write: Any) -> None:
+    artifacts, out = tmp_path / "artifacts", tmp_path / "out"
+    shutil.copytree(ARTIFACTS, artifacts)
+    out.mkdir()
+    write(artifacts)
+    policy = artifacts / "apis/orders-v2/operations/create-item/policy.xml"
+    policy.parent.mkdir(exist_ok=True)
+    content = """<validate-content unspecified-content-type-action="prevent" max-size="100"
+        size-exceeded-action="prevent"><content validate-as="json" action="prevent" /></validate-content>"""
+    policy.write_text(f"""<policies><inbound><base />
+        <validate-parameters specified-parameter-action="prevent" unspecified-parameter-action="ignore" />{content}
+        </inbound><backend><base /></backend><outbound><base />
+        <validate-headers specified-header-action="prevent" unspecified-header-action="ignore" />
+        <validate-status-code unspecified-status-code-action="prevent" />{content}</outbound></policies>""")
+    assert asyncio.run(run_import(out, "apim", str(artifacts))) == 0
+    config = out / "gateway.yaml"
+    with Service() as orders:
+        text = config.read_text().replace("https://orders.contoso.com", orders.url)
+        config.write_text(text.replace("key_vault: https://contoso.vault.azure.net/secrets/east-key", "env: EAST_KEY"))
+        with serving_folder(out, {**os.environ, **SETTINGS}) as gateway:
+
+            def status(item: Any = None, path: str = "", kind: str = "a", code: int = 201, left: str = "1") -> int:
+                body = b'{"name": "lamp"}'
+                headers = {"content-type": "application/json", "x-left": left}
+                orders.default = lambda request: Reply(code, body, headers)
+                sent = json.dumps(item or {"name": "lamp"}).encode()
+                call = {"content-type": "application/json", "x-kind": kind}
+                return gateway.client.post(f"/orders/v2/items{path}", content=sent, headers=call).status_code
+
+            assert status() == status(path="?size=5", kind="b") == 201
+            assert status({"name": 1}) == status(path="?size=large") == status(kind="c") == 400
+            assert status(code=200) == status(left="few") == 502

@@ -1,5 +1,6 @@
 """HTTP APIs come from OpenAPI documents: JSON or YAML, by file or URL, with their ids, templates and servers."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from starlette.routing import Route
 
 from shared.config.openapi import operations_of, server_url
 from tests.management.importing import run_import, texts
+from tests.support.running import serving_folder
 from tests.support.serve import serving
+from tests.support.service import Reply, Service
 
 AZURE_OPENAI = {
     "openapi": "3.0.0",
@@ -131,8 +134,9 @@ async def test_responses_are_kept_as_examples_and_what_cannot_be_read_is_told(tm
     source = tmp_path / "pets.json"
     source.write_text(json.dumps(document))
     assert await run_import(tmp_path, "openapi", str(source), "--id", "pets") == 0
-    said = "mock-response has no body for operation pets: $ref problems.yaml#/x leads nowhere (2 such places)."
-    assert said in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "mock-response has no body for operation pets: $ref problems.yaml#/x leads nowhere (2 such places)." in said
+    assert "Nothing is checked against $ref problems.yaml#/x, which leads nowhere." in said
     copy = json.loads((tmp_path / "apis/pets.openapi.json").read_text())
     kept = copy["paths"]["/pets"]["get"]["responses"]
     assert {status: response.get("content") for status, response in kept.items()} == {
@@ -140,9 +144,87 @@ async def test_responses_are_kept_as_examples_and_what_cannot_be_read_is_told(tm
             "application/json": {"examples": {"0": {"value": {"id": 1}}, "1": {"value": [2]}}},
             "text/csv": {"example": "a,b"},
         },
-        "4XX": {"application/json": {"example": {"detail": "string"}}},
-        "500": {"application/json": {}},
+        "4XX": {
+            "application/json": {"schema": {"$ref": "#/components/schemas/problem"}, "example": {"detail": "string"}}
+        },
+        "500": {"application/json": {"schema": {"$ref": "problems.yaml#/x"}}},
         "503": None,
+    }
+
+
+SHOP = """\
+swagger: "2.0"
+info: {title: Shop, version: "1"}
+host: shop.example
+paths:
+  /items/{id}:
+    post:
+      operationId: add
+      parameters:
+        - {in: path, name: id, required: true, type: integer}
+        - {in: query, name: sizes, type: array, collectionFormat: pipes, items: {type: integer, maximum: 9}}
+        - {in: header, name: X-Team, required: true, type: string, description: Who buys}
+        - {in: body, name: item, schema: {$ref: "#/definitions/item"}}
+      responses:
+        201:
+          description: Made
+          schema: {type: array, items: {$ref: "#/definitions/item"}}
+          headers: {X-Left: {type: integer}}
+definitions:
+  item:
+    required: [name]
+    properties:
+      name: {type: string, x-nullable: true, example: lamp}
+      parts: {type: array, items: {$ref: "#/definitions/item"}}
+  unused: {type: string}
+"""
+CHECKED = """<policies>
+    <inbound>
+        <base />
+        <validate-parameters specified-parameter-action="prevent" unspecified-parameter-action="ignore" />
+        <validate-content unspecified-content-type-action="prevent" max-size="100" size-exceeded-action="prevent">
+            <content validate-as="json" action="prevent" /></validate-content>
+    </inbound>
+    <backend><base /></backend>
+    <outbound>
+        <validate-status-code unspecified-status-code-action="prevent" />
+        <validate-headers specified-header-action="prevent" unspecified-header-action="ignore" />
+        <validate-content unspecified-content-type-action="prevent" max-size="100" size-exceeded-action="prevent">
+            <content validate-as="json" action="prevent" /></validate-content>
+    </outbound>
+</policies>"""
+
+
+def test_what_the_document_specifies_is_kept_and_checked(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(SHOP)
+    with Service() as backend:
+        words = ("openapi", str(tmp_path / "shop.yaml"), "--service-url", backend.url, "--no-subscription-required")
+        assert asyncio.run(run_import(tmp_path, *words)) == 0
+        copy = json.loads((tmp_path / "apis/shop.openapi.json").read_text())
+        (tmp_path / written(tmp_path)["apis"]["shop"]["policy"]).write_text(CHECKED)
+        with serving_folder(tmp_path, {}) as gateway:
+
+            def status(path: str = "7?sizes=1|9", body: object = None, /, **answer: Any) -> int:
+                given = {"content-type": "application/json", "x-left": "3", **answer.pop("headers", {})}
+                backend.default = lambda request: Reply(**{"status": 201, "body": b"[]", "headers": given, **answer})
+                sent = {"name": None} if body is None else body
+                return gateway.client.post(f"/shop/items/{path}", json=sent, headers={"x-team": "red"}).status_code
+
+            assert status() == status("7", {"name": "a", "parts": [{"name": "b"}]}) == 201
+            assert status("x") == status("7?sizes=1|10") == status("7?sizes=1,2") == 400
+            assert status("7", {"name": 1}) == status("7", {"name": "a", "parts": [{}]}) == 400
+            assert status(status=200) == status(headers={"x-left": "few"}) == status(body=b"[{}]") == 502
+            assert gateway.client.post("/shop/items/7", json={"name": "a"}).status_code == 400
+    assert copy["components"] == {
+        "schemas": {
+            "item": {
+                "required": ["name"],
+                "properties": {
+                    "name": {"type": ["string", "null"]},
+                    "parts": {"type": "array", "items": {"$ref": "#/components/schemas/item"}},
+                },
+            }
+        }
     }
 
 

@@ -19,7 +19,7 @@ from shared.management.importers.api_settings import with_suffix
 from shared.management.importers.importer import ImportFailed, ImportPlan, Outside
 from shared.management.importers.llm_api import Source
 from shared.management.importers.llm_backend import audience, backend_url, is_azure_ai, managed_identity
-from shared.management.importers.openapi_responses import copied, unread
+from shared.management.importers.openapi_definition import Copy, unread
 from shared.management.importers.policy_document import SEAL_TEXT, sealed
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -80,7 +80,7 @@ class OpenApi:
             key=key,
             azure_url=url if is_azure_ai(url) else None,
             openapi=name,
-            documents={name: minimal(document, url, kind)},
+            documents={name: _copy(document, url, kind)},
             notes=[f"{len(operations)} operations of kind {kind.name}, backend {url}.", *unread(document)],
         )
         return llm_api.plan(arguments, outside, api, source)
@@ -205,21 +205,27 @@ def _shape(method: str, template: str) -> tuple[str, str]:
     return method.upper(), "/".join("{}" if "{" in segment else segment for segment in segments)
 
 
+def _copy(document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
+    try:
+        return minimal(document, url, kind)
+    except ValueError as error:
+        raise ImportFailed(f"the document cannot be imported: {error}") from error
+
+
 def minimal(document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
-    """The document with what routing, mock-response and the reader need: paths, ids, parameters, examples."""
+    """The document with what routing, mock-response, the policies that validate and the reader need: paths, ids,
+    parameters, bodies, headers, examples and schemas. ValueError when the schemas cannot be read."""
     paths: dict[str, dict[str, Any]] = {}
+    copy = Copy(document)
     for path, method, item in methods_of(document):
         operation = {name: item[name] for name in ("operationId", "summary") if item.get(name)}
         if name := genai_of(kind, method, path):
             operation[GENAI] = name
-        parameters = [_parameter(one) for one in item["parameters"] if one.get("in") in ("path", "query")]
-        if parameters:
-            operation["parameters"] = parameters
-        paths.setdefault(path, {})[method] = {**operation, "responses": copied(document, item)}
+        paths.setdefault(path, {})[method] = {**operation, **copy.operation(item, method)}
     title, version = _info(document, "title") or "API", _info(document, "version") or "1"
     plain = {path: item for path, item in paths.items() if "?" not in path}
     reduced = {
-        "openapi": "3.0.3",
+        "openapi": "3.1.0",
         "info": {"title": title, "version": version},
         "x-import": SEAL_TEXT,
         "servers": [{"url": url}],
@@ -227,18 +233,9 @@ def minimal(document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
     }
     if len(plain) < len(paths):
         reduced["x-ms-paths"] = {path: item for path, item in paths.items() if "?" in path}
-    return sealed(json.dumps(reduced, indent=2, ensure_ascii=False) + "\n")
-
-
-def _parameter(parameter: Mapping[str, Any]) -> dict[str, Any]:
-    schema = parameter.get("schema")
-    type_ = (schema if isinstance(schema, Mapping) else parameter).get("type")
-    return {
-        "name": parameter["name"],
-        "in": parameter["in"],
-        "required": parameter["in"] == "path" or parameter.get("required") is True,
-        "schema": {"type": type_} if isinstance(type_, str) else {},
-    }
+    if copy.schemas:
+        reduced["components"] = {"schemas": copy.schemas}
+    return sealed(json.dumps(reduced, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 def _info(document: Mapping[str, Any], name: str) -> str | None:

@@ -13,11 +13,12 @@ from shared.gateway.catalog import read_document
 from shared.llm.api_kind import ApiKind
 from shared.management.importers.apim.artifacts import Resource
 from shared.management.importers.apim.diagnostics import diagnostics_of
+from shared.management.importers.apim.operations import document_of
 from shared.management.importers.apim.part import Part
 from shared.management.importers.apim.versions import path_of
 from shared.management.importers.importer import Entry, ImportFailed, LeftOut
 from shared.management.importers.openapi import genai_of, kind_of, minimal
-from shared.management.importers.openapi_responses import unread
+from shared.management.importers.openapi_definition import unread
 from shared.policies.document import DocumentErrors
 from shared.policies.document import read_document as read_policy
 
@@ -64,7 +65,10 @@ def _part(id: str, resource: Resource, service: Resource, products: Collection[s
     kind = kind_of(specification.document, service_url=resource.text("serviceUrl"))
     file = f"apis/{id}.openapi.json"
     value = _settings(resource, path, kind.name)
-    documents = {file: minimal(specification.document, resource.text("serviceUrl"), kind)}
+    try:
+        documents = {file: minimal(specification.document, resource.text("serviceUrl"), kind)}
+    except ValueError as problem:
+        raise CannotImport(str(problem)) from problem
     entries = []
     if backend := _own_backend(resource):
         value["backend"] = f"{id}-endpoint"
@@ -80,7 +84,9 @@ def _part(id: str, resource: Resource, service: Resource, products: Collection[s
     operations, policies, left_out = _operations_with_policy(id, resource, specification, kind)
     if operations:
         value["operations"] = operations
-    left_out += [LeftOut(f"responses of API {id}", sentence) for sentence in unread(specification.document)]
+    left_out += [
+        LeftOut(f"parts of the definition of API {id}", sentence) for sentence in unread(specification.document)
+    ]
     if resource.part("authenticationSettings"):
         why = "they only serve the developer portal; what callers must show is in the policies"
         left_out.append(LeftOut(f"authentication settings of API {id}", why))
@@ -134,7 +140,7 @@ def _specification(resource: Resource) -> Specification:
     if file is not None and file.suffix.lower() not in OPENAPI:
         raise CannotImport(f"its specification is {file.name}, which is no OpenAPI document")
     try:
-        document = read_document(file) if file is not None else _from_information(resource)
+        document = read_document(file) if file is not None else document_of(resource)
         operations = operations_of(document)
         for fields in operations:
             Operation.model_validate(fields)
@@ -148,38 +154,6 @@ def _specification(resource: Resource) -> Specification:
 
 def _name(file: Path | None) -> str:
     return file.name if file is not None else "it has no specification"
-
-
-def _from_information(resource: Resource) -> dict[str, Any]:
-    """An OpenAPI document out of `operations/<id>/operationInformation.json`, which some extractors write."""
-    paths: dict[str, Any] = {}
-    for operation in resource.resources("operations"):
-        method, template = operation.text("method").lower(), operation.text("urlTemplate")
-        if method and template:
-            summary = operation.text("displayName") or operation.name
-            responses = _responses(operation.properties.get("responses"))
-            fields = {"operationId": operation.name, "summary": summary, "responses": responses}
-            paths.setdefault(template, {})[method] = fields
-    title = resource.text("displayName") or resource.name
-    return {"openapi": "3.0.3", "info": {"title": title, "version": "1"}, "paths": paths}
-
-
-def _responses(declared: Any) -> dict[str, Any]:
-    """API Management's responses of an operation as OpenAPI's: the examples of their representations.
-    https://learn.microsoft.com/azure/templates/microsoft.apimanagement/service/apis/operations"""
-    found = {}
-    for response in _objects(declared):
-        content = {
-            str(one["contentType"]): {"examples": one.get("examples") or {}}
-            for one in _objects(response.get("representations"))
-            if one.get("contentType")
-        }
-        found[str(response.get("statusCode"))] = {"description": "", "content": content}
-    return found
-
-
-def _objects(listed: Any) -> list[Mapping[str, Any]]:
-    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
 
 
 def _operations_with_policy(
