@@ -85,8 +85,11 @@ def cacheable_prompt(
 
 
 def canonical(value: Any) -> str:
-    """JSON in which equal values are equal texts."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    """JSON in which equal values are equal texts. NotCacheable when it is nested too deeply to be written."""
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    except RecursionError as error:
+        raise NotCacheable("nested too deeply") from error
 
 
 def _question(turn: Mapping[str, Any]) -> tuple[str, Any]:

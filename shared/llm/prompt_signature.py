@@ -9,8 +9,9 @@ _NEGATION = re.compile(
     r"|n['’]t\b",
     re.IGNORECASE,
 )
-# Straight single quotes are apostrophes more often than not: they count only around whole words.
-_QUOTED = re.compile(r"\"([^\"\n]+)\"|“([^”\n]+)”|„([^“”\n]+)[“”]|«([^»\n]+)»|`([^`\n]+)`|(?<!\w)'([^'\n]+)'(?!\w)")
+# Straight single quotes are apostrophes more often than not: they count only around whole words. No quotation holds a
+# mark that opens one of its kind: a text of nothing else would be read anew from each.
+_QUOTED = re.compile(r"\"([^\"\n]+)\"|“([^“”\n]+)”|„([^„“”\n]+)[“”]|«([^«»\n]+)»|`([^`\n]+)`|(?<!\w)'([^'\n]+)'(?!\w)")
 
 
 def signature(text: str) -> str:

@@ -1,5 +1,6 @@
 """What must be equal between two requests, what need only mean the same, and what is no request for a cache."""
 
+import time
 from typing import Any
 
 import pytest
@@ -117,6 +118,22 @@ def test_max_messages_leaves_system_messages_out() -> None:
 )
 def test_signatures(one: str, other: str, agree: bool) -> None:
     assert (signature(one) == signature(other)) is agree
+
+
+@pytest.mark.parametrize("mark", ["“", "„", "«", '"', "`", "'"])
+def test_a_signature_takes_a_time_that_grows_with_the_text(mark: str) -> None:
+    began = time.process_time()
+    signature(mark * 100_000)
+    signature(f"{mark}a" * 50_000)
+    assert time.process_time() - began < 2
+
+
+def test_what_is_nested_too_deeply_is_not_cacheable() -> None:
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(NotCacheable, match="deeply"):
+        prompt(chat(Q, extra=deep))
 
 
 def test_guards_are_part_of_the_scope() -> None:
