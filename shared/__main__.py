@@ -72,6 +72,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         environment["GATEWAY_CONFIG"] = str(arguments.config.resolve())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("azure").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     settings = from_environment(environment, base=Path.cwd(), local=is_local(environment))
     config = uvicorn.Config(
         App(settings, local=is_local(environment), own_process=True),
@@ -97,6 +98,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     server = Server(config)
     server.run()
     return 0 if server.started else 1
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not a traceback per stream that the end of the server cuts short (it counts them in a line), nor the advice to
+    install a library where a client offers another protocol, as Java's does with every call."""
+    cut_short = record.exc_info is not None and isinstance(record.exc_info[1], asyncio.CancelledError)
+    return not cut_short and not str(record.msg).startswith(("Unsupported upgrade", "No supported WebSocket"))
 
 
 def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
