@@ -64,6 +64,8 @@ def default_of(source: Any) -> Any:
     if element is not None:
         return element.default()
     if isinstance(source, NetDictionary):
+        return Pair(None, source.default())
+    if isinstance(source, dict) or hasattr(type(source), "is_dictionary"):
         return Pair()
     if isinstance(source, bytes | bytearray):
         return 0

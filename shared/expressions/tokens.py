@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from shared.expressions.crypto import cipher
 from shared.expressions.dates import EPOCH_TICKS, TICKS_PER_SECOND, UTC_KIND, DateTime
@@ -62,6 +62,7 @@ class Claims:
     """``jwt.Claims``: each claim with its values."""
 
     __slots__ = ("claims",)
+    is_dictionary: ClassVar[bool] = True  # JSON writes it as an object
 
     def __init__(self, claims: dict[str, Any]) -> None:
         self.claims = claims

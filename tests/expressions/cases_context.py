@@ -37,6 +37,7 @@ REQUEST = [
         '{ var r = ""; foreach (var h in context.Request.Headers) { r += h.Key + ";"; } return r; }',
         "content-type;accept;authorization;",
     ),
+    ('context.Request.Headers.FirstOrDefault(h => h.Key == "none").Value?.First() ?? "none"', "none"),
     ("context.Request.OriginalUrl.ToUri().Host", "gw.example"),
     ("context.Request.Certificate == null", True),
     ("context.Request.Foundry.Deployment", "gpt-4o"),
@@ -167,6 +168,10 @@ TOKENS = [
     (
         'context.Request.Headers["Authorization"].First().Split(\' \')[1].AsJwt().Claims.GetValueOrDefault("roles", "")',
         "x,y",
+    ),
+    (
+        'JsonConvert.SerializeObject(context.Request.Headers.GetValueOrDefault("Authorization", "").AsJwt().Claims)',
+        '{"sub":["s1"],"aud":["a1","a2"],"iss":["me"],"exp":["1700000000"],"roles":["x","y"],"n":["5"]}',
     ),
     ('context.Request.Headers.GetValueOrDefault("Authorization", "").AsJwt().Claims["roles"].Contains("y")', True),
     (
