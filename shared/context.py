@@ -139,6 +139,12 @@ class BackendCaller(Protocol):
 T = TypeVar("T")
 
 
+class ServiceOf(Protocol):
+    """Gives the one service of a type that the app has set up; KeyError when there is none."""
+
+    def __call__(self, kind: type[T], /) -> T: ...
+
+
 @dataclass(slots=True)
 class Services:
     """What policies may use of the outside world. The app fills it in once; tests pass their own clock and random."""
@@ -150,11 +156,11 @@ class Services:
     deployment: Deployment = field(default_factory=Deployment)
     telemetry: "Telemetry | None" = None
     extras: dict[type, Any] = field(default_factory=dict)
+    get: ServiceOf = field(init=False, repr=False)
 
-    def get(self, kind: type[T]) -> T:
-        """The one service of this type that the app has set up; KeyError when there is none."""
-        service: T = self.extras[kind]
-        return service
+    def __post_init__(self) -> None:
+        # No call of Python's: policies ask several times per request.
+        self.get = self.extras.__getitem__
 
 
 CompletionCallback = Callable[[Completion], Awaitable[None] | None]

@@ -13,7 +13,8 @@ from shared.llm.answer import Reader
 from shared.llm.call import LlmCall
 from shared.llm.conversations import conversation_of
 from shared.llm.usage import Usage
-from shared.policies.llm_exchange import Attempt, LlmExchange
+from shared.policies.attempt import Attempt
+from shared.policies.llm_exchange import LlmExchange
 from shared.telemetry.llm_log import MARGIN, LlmLog, Logged, written
 from shared.telemetry.redaction import Redactor
 from shared.telemetry.spans import RequestSpan, Value

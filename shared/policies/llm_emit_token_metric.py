@@ -10,8 +10,9 @@ from shared.context import Context
 from shared.errors import PolicyFailed
 from shared.llm.prices import Asked, Cost, PriceTable
 from shared.llm.usage import Usage
+from shared.policies.attempt import Attempt
 from shared.policies.compiler import Compiler
-from shared.policies.llm_exchange import Attempt, LlmExchange
+from shared.policies.llm_exchange import LlmExchange
 from shared.policies.metric_dimensions import DEFAULTS, UNKNOWN, Dimensions, Evaluated, read_dimensions, resolved
 from shared.policies.nodes import Element
 from shared.policies.policy import Policy, Section

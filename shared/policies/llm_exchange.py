@@ -2,17 +2,17 @@
 tells it once at the end."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from shared.backends.backends import Backends
 from shared.backends.target import Target
 from shared.context import BackendCaller, Completion, Context
 from shared.errors import GatewayError
-from shared.llm.answer import DocumentReader, Reader, StreamReader, decoder
 from shared.llm.call import LlmCall, asking_for_usage, llm_call, usage_can_be_asked
 from shared.llm.usage import Facts, Usage
-from shared.message import BodyNotBuffered, GatewayResponse, Headers
+from shared.message import BodyNotBuffered, GatewayResponse
+from shared.policies.attempt import Attempt, content_type
 from shared.policies.tokenizers import Tokenizers, counted
 
 log = logging.getLogger("gateway")
@@ -20,8 +20,6 @@ log = logging.getLogger("gateway")
 Answered = Callable[[Usage | None], Awaitable[None]]
 Settle = Callable[[Usage | None], None]
 
-# A plain answer whose usage a policy wants before the answer leaves is read so far; a longer one passes first.
-_READ_AHEAD = 1_048_576
 # Backends that said they do not know stream_options: remembered, so that each stream does not ask in vain.
 _REFUSERS = 256
 
@@ -34,27 +32,6 @@ class Refusers(dict[str, None]):
         if len(self) >= _REFUSERS:
             del self[next(iter(self))]
         self[backend] = None
-
-
-class Attempt:
-    """The last attempt at the backend: its answer counts. Without a `reader` nothing can be read of it. `cached` tells
-    that no backend was asked."""
-
-    __slots__ = ("cached", "call", "ended", "passed", "reader", "status", "whole")
-
-    def __init__(self, call: LlmCall | None) -> None:
-        self.call = call
-        self.status = 0  # no answer has come
-        self.reader: Reader | None = None
-        self.ended = False
-        self.whole = False  # the answer is a document and in memory
-        self.passed = 0  # bytes of an answer nobody can read
-        self.cached = False
-
-    @property
-    def model(self) -> str:
-        """The model the answer names; empty when it names none, or cannot be read."""
-        return self.reader.model if self.reader is not None else ""
 
 
 class LlmExchange:
@@ -156,7 +133,10 @@ class LlmExchange:
         body = request.body
         if body is not None and body is self._call_of:
             return self._call
-        if request.method != "POST" or not _is_json(request.headers):
+        if request.method != "POST":
+            return None
+        media = content_type(request.headers)
+        if media != b"application/json" and media and b"json" not in media.lower():
             return None
         try:
             document = request.json()
@@ -204,7 +184,8 @@ class LlmExchange:
     ) -> GatewayResponse:
         """One attempt, as the backends make it, with the usage asked for and the answer read as it passes. What came
         of an attempt before does not count."""
-        request, backends = ctx.request, self.unobserved
+        request, backends = ctx.request, self._backends
+        assert backends is not None
         raw, body, asked = request.headers.raw, request.body, None
         call = self._call if body is not None and body is self._call_of else await self.call()
         attempt = self._attempt = Attempt(call)
@@ -240,50 +221,21 @@ class LlmExchange:
             request.headers.raw = raw
             if asked is not None:
                 request.body = body
-        if call is not None:
-            self._read(attempt, call, response, hide=asked is not None)
-        else:
-            attempt.status = response.status_code
+        attempt.read(response, self._services.get(Tokenizers), hide=asked is not None, keep=self._keep)
         if self._on_answer:
             await self._tell(attempt, response)
         return response
 
-    def _read(self, attempt: Attempt, call: LlmCall, response: GatewayResponse, *, hide: bool = False) -> None:
-        """Read an answer as it passes; one that came at once is there already."""
-        attempt.status, body = response.status_code, response.body
-        if _is_event_stream(response):
-            count = self._services.get(Tokenizers).count(call.model)
-            attempt.reader = reader = StreamReader(call.schema, hide=hide, count=count, keep=self._keep)
-            if body is not None:
-                attempt.ended = True
-                response.body = reader.feed(body) + reader.end()
-        elif body is not None:
-            attempt.reader, attempt.whole = DocumentReader(call.schema, body), True
-        else:
-            attempt.reader = DocumentReader(call.schema)
-        if body is None:
-            _watch(attempt, response, hide)
-
     async def _tell(self, attempt: Attempt, response: GatewayResponse) -> None:
         """Tell those who want to know of an answer before it leaves."""
-        usage = await self._read_ahead(attempt, response)
+        usage = await self._usage_of(attempt) if await attempt.read_ahead(response) else None
         for callback in self._on_answer:
             await callback(usage)
-
-    async def _read_ahead(self, attempt: Attempt, response: GatewayResponse) -> Usage | None:
-        if not isinstance(attempt.reader, DocumentReader):
-            return None
-        if response.body is None and response.stream is not None:
-            await _read_some(response)
-        if response.body is None:
-            return None
-        attempt.whole = True
-        return await self._usage_of(attempt)
 
     # the end
 
     async def _usage_of(self, attempt: Attempt) -> Usage | None:
-        told = _told(attempt)
+        told = attempt.told()
         if told is not None:
             return told
         reader = attempt.reader
@@ -306,7 +258,7 @@ class LlmExchange:
 
     def _settle_read(self, attempt: Attempt) -> Coroutine[Any, Any, None] | None:
         """Settle with what there is to read of the answer, if that tells the usage."""
-        told = _told(attempt)
+        told = attempt.told()
         if told is None:
             return self._settle_estimated(attempt)
         self._settle(told)
@@ -316,13 +268,9 @@ class LlmExchange:
         self._settle(await self._usage_of(attempt))
 
     async def _settle_cached(self, response: GatewayResponse) -> None:
-        call = await self.call()
-        attempt = self._attempt = Attempt(call)
+        attempt = self._attempt = Attempt(await self.call())
         attempt.cached = True
-        if call is not None:
-            self._read(attempt, call, response)
-        else:
-            attempt.status = response.status_code
+        attempt.read(response, self._services.get(Tokenizers), keep=self._keep)
         if self._on_answer:
             await self._tell(attempt, response)
         if attempt.whole:
@@ -357,17 +305,6 @@ def unobserved(backends: BackendCaller | None) -> BackendCaller | None:
     return backends.unobserved if isinstance(backends, LlmExchange) else backends
 
 
-def _told(attempt: Attempt) -> Usage | None:
-    """The usage the backend told, with what there is to read of its answer."""
-    reader = attempt.reader
-    if reader is None:
-        return None
-    if not attempt.ended:
-        attempt.ended = True
-        reader.end()
-    return reader.usage
-
-
 def _asked(ctx: Context, call: LlmCall) -> bytes | None:
     """The body of a stream with the usage asked for; None when it need not be, or is better not."""
     if ctx.request.body is None:
@@ -386,77 +323,3 @@ def _backend(ctx: Context) -> str:
 async def _refuses(response: GatewayResponse) -> bool:
     """Whether the answer is about a field the caller never sent."""
     return response.status_code in (400, 422) and b"stream_options" in await response.read()
-
-
-def _watch(attempt: Attempt, response: GatewayResponse, hide: bool) -> None:
-    assert response.stream is not None
-    coding = response.headers.get("content-encoding")
-    decode = decoder(coding) if coding and coding.lower() != "identity" else None
-    if coding and coding.lower() != "identity" and decode is None:
-        attempt.reader = None
-    if decode is not None and hide:
-        # Nothing can be left out of a compressed stream, so the caller gets it plain.
-        response.headers.raw = [
-            pair for pair in response.headers.raw if pair[0] not in (b"content-encoding", b"content-length")
-        ]
-    response.stream = _passing(attempt, response.stream, decode, hide)
-
-
-async def _passing(
-    attempt: Attempt, stream: AsyncIterator[bytes], decode: Callable[[bytes], bytes] | None, hide: bool
-) -> AsyncIterator[bytes]:
-    """The stream on its way to the caller, read by the attempt's reader."""
-    reader = attempt.reader
-    async for chunk in stream:
-        if reader is None:
-            out = chunk
-            attempt.passed += len(chunk)
-        elif decode is None:
-            out = reader.feed(chunk)
-        else:
-            plain = reader.feed(decode(chunk))
-            out = plain if hide else chunk
-        if out:
-            yield out
-    if reader is not None and not attempt.ended:
-        attempt.ended = True
-        rest = reader.end()
-        if rest:
-            yield rest
-
-
-async def _read_some(response: GatewayResponse) -> None:
-    """Read a body that is not long; a long one stays a stream."""
-    assert response.stream is not None
-    stream, parts, size = response.stream, [], 0
-    async for chunk in stream:
-        parts.append(chunk)
-        size += len(chunk)
-        if size > _READ_AHEAD:
-            response.stream = _joined(parts, stream)
-            return
-    response.stream = _joined(parts, None)
-    await response.read()
-
-
-async def _joined(parts: list[bytes], rest: AsyncIterator[bytes] | None) -> AsyncIterator[bytes]:
-    for part in parts:
-        yield part
-    if rest is not None:
-        async for chunk in rest:
-            yield chunk
-
-
-def _is_json(headers: Headers) -> bool:
-    for name, value in headers.raw:
-        if name == b"content-type":
-            return value == b"application/json" or b"json" in value.lower()
-    return True
-
-
-def _is_event_stream(response: GatewayResponse) -> bool:
-    """Also of a stream that came as a whole."""
-    for name, value in response.headers.raw:
-        if name == b"content-type":
-            return value.startswith(b"text/event-stream")
-    return False

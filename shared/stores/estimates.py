@@ -36,9 +36,9 @@ class Estimates:
 
     def learn(self, key: str, model: str, completion: int) -> None:
         """Take the completion tokens of an answer into the mean; a first answer replaces the guess."""
-        name = (key, model)
-        mean = self._means.get(name)
-        self._means[name] = completion if mean is None else mean + _WEIGHT * (completion - mean)
-        self._means.move_to_end(name)
-        if len(self._means) > self._max_entries:
-            self._means.popitem(last=False)
+        name, means = (key, model), self._means
+        mean = means.get(name)
+        means[name] = completion if mean is None else mean + _WEIGHT * (completion - mean)
+        means.move_to_end(name)
+        if mean is None and len(means) > self._max_entries:
+            means.popitem(last=False)
