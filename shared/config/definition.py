@@ -80,43 +80,40 @@ class OperationDefinition:
 
 
 class DocumentDefinition:
-    """What a document specifies of its operations, worked out when somebody asks: most configurations validate
-    nothing. `forget` lets go of the document and keeps what was worked out."""
+    """What a document specifies of its operations, worked out when somebody asks for the first: most configurations
+    validate nothing. From then on there are `schemas`, the named ones, references that are `lost` because they lead
+    nowhere, and the `problem` of a document that cannot be read. The document itself is kept no longer."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         """`document` is one that `operations_of` has read."""
-        self._document: Mapping[str, Any] | None = document
-        self._schemas = Schemas(document, PREFIX)
-        self._operations: dict[str, OperationDefinition] = {}
+        self.schemas: dict[str, Json] = {}
+        self.lost: list[str] = []
         self.problem = ""
+        self._document: Mapping[str, Any] | None = document
+        self._operations: dict[str, OperationDefinition] = {}
 
     def of(self, operation: str) -> OperationDefinition | None:
         """What is specified of an operation by its id; None for one the document does not have, and for all of them
-        when the document cannot be read (`problem` says why)."""
-        document, self._document = self._document, None
-        if document is not None:
-            try:
-                self._operations = {
-                    fields["id"]: definition_of(document, item, fields["method"], self._schemas)
-                    for fields, item in identified(document)
-                }
-            except ValueError as error:
-                self.problem = str(error)
+        when the document cannot be read."""
+        if self._document is not None:
+            self._read(self._document)
+            self._document = None
         return self._operations.get(operation)
-
-    @property
-    def schemas(self) -> dict[str, Json]:
-        """The named schemas, for the operations that have been asked for and all others."""
-        return self._schemas.named
-
-    @property
-    def lost(self) -> list[str]:
-        """References to schemas that lead nowhere."""
-        return self._schemas.lost
 
     def forget(self) -> None:
         """Let go of the document: when nobody has asked by now, nobody will."""
         self._document = None
+
+    def _read(self, document: Mapping[str, Any]) -> None:
+        schemas = Schemas(document, PREFIX)
+        try:
+            self._operations = {
+                fields["id"]: definition_of(document, item, fields["method"], schemas)
+                for fields, item in identified(document)
+            }
+        except ValueError as error:
+            self.problem = str(error)
+        self.schemas, self.lost = schemas.named, schemas.lost
 
 
 def definition_of(

@@ -8,7 +8,7 @@ Json = Any
 # Where a schema holds others: by name, in lists, alone.
 NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 GROUPS = ("allOf", "anyOf", "oneOf")
-LISTED = (*GROUPS, "prefixItems")
+LISTED = (*GROUPS, "prefixItems", "items")
 SINGLE = (
     "items",
     "not",

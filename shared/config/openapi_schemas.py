@@ -111,6 +111,8 @@ def _as_2020_12(schema: dict[str, Any]) -> dict[str, Any]:
         del part["type"]
     if "required" in part and not isinstance(part["required"], list):  # `required: true` on a property, as in draft 3
         del part["required"]
+    if isinstance(part.get("items"), list):
+        part["prefixItems"] = part.pop("items")
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(part.get(exclusive), bool):
             if part.pop(exclusive) and bound in part:

@@ -26,6 +26,7 @@ class Definition:
         self._registries: dict[tuple[Sent, bool | None, bool], Any] = {}
         self._contents: dict[tuple[Body, Sent, bool | None, bool], JsonContent] = {}
         self._values: dict[tuple[Parameter, Sent], ParameterValue] = {}
+        self._named: dict[str, Json] | None = None
         self._problems: dict[str, None] = {}
 
     def of(self, operation: str) -> OperationDefinition | None:
@@ -75,11 +76,10 @@ class Definition:
 
         key = (sent, additional, fold_case)
         if key not in self._registries:
-            named = {
-                name: ready(one)
-                for name, one in self._document.schemas.items()
-                if self._is_schema(one, f"schema {name}")
-            }
+            if self._named is None:
+                listed = self._document.schemas.items()
+                self._named = {name: one for name, one in listed if self._is_schema(one, f"schema {name}")}
+            named = {name: ready(one) for name, one in self._named.items()}
             self._registries[key] = registry_of({URI: {"$defs": named}})
         if not self._is_schema(schema, what):
             schema = {"$ref": f"{PREFIX}{what}"}  # leads nowhere: whoever is checked against it is told

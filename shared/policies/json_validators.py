@@ -36,9 +36,18 @@ def _is_date_time(value: object) -> bool:
     return not isinstance(value, str) or bool(DATE_TIME.fullmatch(value) and datetime.fromisoformat(value))
 
 
+# What JSON Schema has since draft 7, or has changed.
+NEWER = frozenset(
+    """$anchor $defs $dynamicRef $id $schema dependentRequired dependentSchemas maxContains minContains prefixItems
+    unevaluatedItems unevaluatedProperties""".split()
+)
+
+
 def checked(schema: Mapping[str, Any]) -> None:
     """ValueError when a schema is none (2020-12 unless `$schema` names another)."""
     kind: Any = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    if _is_old(schema):
+        kind = jsonschema.Draft7Validator  # its rules are the same for these, and take a fifth of the time
     try:
         kind.check_schema(schema, format_checker=jsonschema.FormatChecker(formats=()))
     except jsonschema.SchemaError as error:
@@ -53,6 +62,20 @@ def checked(schema: Mapping[str, Any]) -> None:
         mapped(schema, readable)
     except (regex.error, ExpressionFailed, RecursionError, OverflowError, MemoryError) as error:
         raise ValueError(f"not a JSON Schema: a pattern cannot be read: {error}"[:200]) from error
+
+
+def _is_old(schema: Mapping[str, Any]) -> bool:
+    """Whether a schema has only keywords of draft 7 that mean the same now."""
+    newer: list[object] = []
+
+    def look(part: dict[str, Any]) -> dict[str, Any]:
+        newer.extend(NEWER.intersection(part))
+        if isinstance(part.get("items"), list):
+            newer.append("items")
+        return part
+
+    mapped(schema, look)
+    return not newer
 
 
 def registry_of(resources: Mapping[str, Json]) -> "Registry[Any]":
