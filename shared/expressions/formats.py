@@ -3,7 +3,7 @@
 import math
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -255,8 +255,9 @@ def _literal(token: str) -> str:
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([0-9]{1,6})\s*(?:,\s*(-?[0-9]{1,6}))?\s*(?::((?:[^{}])*))?\}|[{}]")
 
 
-def composite(pattern: str, values: Sequence[Any]) -> str:
-    """``String.Format(pattern, values)``."""
+def composite(pattern: str, values: Sequence[Any], charge: Callable[[int], None]) -> str:
+    """``String.Format(pattern, values)``; ``charge`` hears of each part's size before the whole is made."""
+    charge(len(pattern))
 
     def fill(found: re.Match[str]) -> str:
         if found[0] in ("{{", "}}"):
@@ -269,7 +270,10 @@ def composite(pattern: str, values: Sequence[Any]) -> str:
                 "FormatException",
                 "Index (zero based) must be greater than or equal to zero and less than the size of the argument list.",
             )
-        return aligned(formatted(values[index], found[3]), int(found[2] or 0))
+        width = int(found[2] or 0)
+        shown = formatted(values[index], found[3])
+        charge(max(len(shown), abs(width)))
+        return aligned(shown, width)
 
     return _PLACEHOLDER.sub(fill, pattern)
 

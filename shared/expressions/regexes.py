@@ -167,9 +167,15 @@ def _match(run: Run, one: NetRegex, value: Any, at: int = 0) -> NetMatch:
 
 def _matches(run: Run, one: NetRegex, value: Any) -> NetList:
     subject = _subject(value)
-    found = one.bounded(run, lambda limit: list(one.compiled.finditer(subject, timeout=limit)))
-    run.charge(len(found))
-    return NetList(NetMatch(run, one, each) for each in found)
+
+    def listed(limit: float) -> list[NetMatch]:
+        found = []
+        for each in one.compiled.finditer(subject, timeout=limit):
+            run.step()
+            found.append(NetMatch(run, one, each))
+        return found
+
+    return NetList(one.bounded(run, listed))
 
 
 def _is_match(run: Run, one: NetRegex, value: Any, at: int = 0) -> bool:

@@ -204,9 +204,12 @@ def _join(run: Run, separator: Any, *values: Any) -> str:
         items = values[0]
     elif len(values) == 3 and isinstance(values[0], list) and type(values[1]) is int:
         items = values[0][values[1] : values[1] + values[2]]
-    joined = text(separator).join([text(item) for item in items])
-    run.charge(len(joined))
-    return joined
+    between = text(separator)
+    parts: list[str] = []
+    for item in items:
+        parts.append(part := text(item))
+        run.charge(len(part) + len(between))
+    return between.join(parts)
 
 
 def _concat(run: Run, *values: Any) -> str:
@@ -219,9 +222,7 @@ def _format(run: Run, *arguments: Any) -> str:
     pattern, *values = arguments
     if len(values) == 1 and isinstance(values[0], NetArray):
         values = list(values[0])
-    made = composite(_present(pattern, "format"), values)
-    run.charge(len(made))
-    return made
+    return composite(_present(pattern, "format"), values, run.charge)
 
 
 def _remove(value: str, startIndex: int, count: int | None = None) -> str:

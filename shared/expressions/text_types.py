@@ -62,7 +62,7 @@ def _append_line(run: Run, builder: StringBuilder, value: Any = "") -> StringBui
 
 def _append_format(run: Run, builder: StringBuilder, *arguments: Any) -> StringBuilder:
     pattern, *values = arguments if isinstance(arguments[0], str) else arguments[1:]
-    return _append(run, builder, composite(pattern, values))
+    return _append(run, builder, composite(pattern, values, run.charge))
 
 
 def _append_join(run: Run, builder: StringBuilder, separator: Any, *values: Any) -> StringBuilder:

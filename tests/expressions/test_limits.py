@@ -1,6 +1,7 @@
 """A runaway expression ends in an error of its own kind, soon, and C# cannot catch it."""
 
 import time
+import tracemalloc
 
 import pytest
 
@@ -33,7 +34,29 @@ RUNAWAYS = [
     "{ var l = new List<object>(); l.Add(l); return JsonConvert.SerializeObject(l); }",
     'Regex.IsMatch(new string(\'a\', 40) + "!", "^(a|a|aa)+$")',
     '"aaaaaaaaaa".Replace("a", new string(\'b\', 90000))',
+    "string.Join(new string('a', 9000), Enumerable.Repeat(\"b\", 10000))",
+    "string.Concat(Enumerable.Repeat(new string('a', 50000), 10000))",
+    'string.Format("{0,999999}{0,999999}", 1)',
+    'new StringBuilder().AppendFormat("{0,999999}{0,999999}", 1)',
+    "Regex.Matches(new string('a', 90000), \"\").Count",
 ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "string.Join(\"\", Enumerable.Repeat(new string('a', 1000000), 1000000))",
+        'string.Format(string.Join("", Enumerable.Repeat("{0,999999}", 100000)), 1)',
+    ],
+)
+def test_what_is_too_large_is_not_made_first(text: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(ExpressionFailed, match="more than"):
+            compiled(text)(context())
+        assert tracemalloc.get_traced_memory()[1] < 4 * Limits().size
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("text", RUNAWAYS)
