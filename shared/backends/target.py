@@ -1,5 +1,6 @@
 """A declared backend made ready to be called: where it is, what it must be shown, how long it may take."""
 
+import re
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -95,13 +96,14 @@ def _tls_extension(tls: Tls, folder: Path) -> dict[str, object]:
 
 
 def split_url(url: str) -> tuple[httpx.URL, str]:
-    """(origin, path without trailing slash) of an http or https URL; ValueError for anything else."""
+    """(origin, path with single slashes and none at its end) of an http or https URL; ValueError for anything else."""
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None:
         raise ValueError("not an http(s) URL without credentials")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"not an http(s) URL: {url}")
     try:
-        return httpx.URL(f"{parts.scheme}://{parts.netloc}"), parts.path.rstrip("/")
+        # The portal shows endpoints with a slash at the end, and `{{endpoint}}/openai` then has two.
+        return httpx.URL(f"{parts.scheme}://{parts.netloc}"), re.sub("/{2,}", "/", parts.path).rstrip("/")
     except httpx.InvalidURL as error:
         raise ValueError(f"not an http(s) URL: {url}") from error

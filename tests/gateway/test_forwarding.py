@@ -49,6 +49,18 @@ def scripted(backend: Backend, **script: object) -> None:
 # what a backend sees
 
 
+def test_an_endpoint_with_a_slash_at_its_end_as_the_portal_shows_it(backend: Backend) -> None:
+    config = """
+named_values: { endpoint: "@backend@/" }
+backends: { azure: { url: "{{endpoint}}/openai" } }
+apis: { aoai: { path: aoai/openai, kind: azure-openai, backend: azure, subscription_required: false } }
+"""
+    with running(config, values={"backend": backend.url}) as gateway:
+        path = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+        assert httpx.post(f"{gateway.url}/aoai{path}", json=PROMPT).status_code == 200
+    assert backend.last.target == path
+
+
 def test_platform_and_hop_by_hop_headers_end_here(gateway: Running, backend: Backend) -> None:
     withheld = {
         "x-functions-key": "host-key",
