@@ -16,6 +16,7 @@ from shared.settings import SettingsError, from_environment, telemetry_settings
 from tests.infra.bicep import read
 from tests.infra.templates import INFRA, MAIN, ROOT, made, only, plain, root_of, settings_of, template
 from tests.infra.tree import Array, Literal, Name, Object, Operation, Text, walk
+from tests.support import local_run
 
 # Read by the Functions host, the Python worker and the Azure SDKs.
 # https://learn.microsoft.com/azure/azure-functions/functions-app-settings
@@ -116,6 +117,21 @@ def test_settings_the_code_reads_are_set_and_no_others() -> None:
     assert set_here - read_here - HOST - FOR_OWN_GATEWAY_YAML == set(), "set, read by nobody"
     assert HOST - set_here == set(), "the host needs them"
     assert NOT_SET.keys() - (read_here - set_here) == set(), "no longer read, or set after all"
+
+
+def test_settings_the_code_reads_are_told() -> None:
+    told = (ROOT / "README.md").read_text() + (INFRA / "README.md").read_text()
+    not_the_users = {"set by the platform", "the import command's", "set in CGI programs"}
+    own = {name for name in settings_read() if not NOT_SET.get(name, "").startswith(tuple(not_the_users))}
+    assert {name for name in own if f"`{name.upper()}`" not in told} == set()
+
+
+def test_the_local_sample_starts_the_demo() -> None:
+    values = json.loads((ROOT / "local.settings.sample.json").read_text())["Values"]
+    assert values["AZURE_OPENAI_ENDPOINT"] == f"http://127.0.0.1:{local_run.BACKEND_PORT}"
+    assert values["AZURE_OPENAI_API_KEY"] == local_run.DEMO_KEY
+    settings = from_environment(values, base=ROOT, local=True)
+    assert settings.config == ROOT / "gateway.yaml" and settings.tables_connection_string is not None
 
 
 def test_settings_of_optional_services_come_with_them_and_are_told() -> None:
