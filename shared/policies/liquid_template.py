@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from typing import Any, Literal
 
 from liquid import BoundTemplate, Environment, RenderContext, Token, is_undefined
@@ -78,6 +79,39 @@ class _DotLiquid(Environment):
         plain = {name.replace("_", ""): function for name, function in self.filters.items()}
         plain |= {"date": _date, "currency": _currency, "h": plain["escape"]}
         self.filters |= {name: plain[name.lower()] for name in FILTERS}
+        self.filters = {name: _within(function) for name, function in self.filters.items()}
+
+
+# `uniq` compares each item with all before it.
+MOST_DISTINCT = 5_000
+LONGEST_NUMBER = 10_000  # bits
+
+
+def _within(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that ends the rendering instead of making a text, list or number beyond what may be."""
+
+    @wraps(function)
+    def bounded(left: Any = "", *arguments: Any, **options: Any) -> Any:
+        most = _DotLiquid.output_stream_limit
+        if isinstance(left, range) and len(left) > _DotLiquid.loop_iteration_limit:
+            raise _Exceeded(f"a range of {len(left)} numbers")
+        match function.__name__, arguments:
+            case "replace", (old, new, *_):
+                text = str(left)
+                if len(text) + text.count(str(old)) * len(str(new)) > most:
+                    raise _Exceeded(f"a text of more than {most} characters")
+            case "join", (separator, *_):
+                if hasattr(left, "__len__") and len(left) * len(str(separator)) > most:
+                    raise _Exceeded(f"a text of more than {most} characters")
+            case "times", (int() as factor, *_):
+                if isinstance(left, int) and left.bit_length() + factor.bit_length() > LONGEST_NUMBER:
+                    raise _Exceeded("a number that is too long")
+            case "uniq", _:
+                if hasattr(left, "__len__") and len(left) > MOST_DISTINCT:
+                    raise _Exceeded(f"Uniq of more than {MOST_DISTINCT} items")
+        return function(left, *arguments, **options)
+
+    return bounded
 
 
 def _date(value: object, pattern: object = None, *, context: RenderContext) -> object:
