@@ -49,6 +49,7 @@ class Compiler:
     def __init__(self, parsed: Source) -> None:
         self.source = parsed.text
         self.tuple_names = parsed.tuple_names
+        self.type_names = parsed.type_names
         self.locate = parsed.locate
         self.conditional = parsed.conditional
         self.casts = parsed.casts
@@ -155,7 +156,7 @@ class Compiler:
                 return self.type_reference(node.named_children[-1])
             case "tuple_type":
                 return self._tuple_type(node)
-        name = self.text(node)
+        name = self.type_names.get(node.start_byte) or self.text(node)
         return None if name == "var" else self._named_type(node, name.rpartition(".")[2], ())
 
     def type_arguments(self, node: "Node") -> tuple[TypeRef, ...]:

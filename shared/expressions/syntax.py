@@ -37,6 +37,7 @@ class Source:
         self.casts: dict[int, list[Node]] = {}
         self.tests: dict[int, bool] = {}
         self.tuple_names: dict[int, str] = {}
+        self.type_names: dict[int, str] = {}
         written = self.text
         root = parser().parse(written).root_node
         for _ in range(_REPAIRS):
@@ -52,13 +53,14 @@ class Source:
         """Text of the same length in which tree-sitter's C# grammar binds as C# does.
 
         The grammar takes all of ``a && b`` for the receiver in ``a && b?.c``: there ``?`` is written as the postfix
-        ``!``, which binds tightly, and remembered in ``conditional``. It reads ``(T)a.Get<U>(x)`` as two
+        ``!``, which binds tightly, and remembered in ``conditional``. It reads ``b + (T)a.Get<U>(x)`` as two
         comparisons: there the cast is blanked out, and remembered in ``casts`` by the start of its value. It takes
         all of ``T && b`` for the pattern in ``a is T && b``: there ``is`` is written as ``as``, and remembered in
         ``tests`` with whether ``not`` followed; before a literal it becomes ``==`` or ``!=``. It reads the cast of
         a signed value in ``(a) + b``: there the parentheses are blanked out. It reads ``new List<(A a, B b)> { }`` as
         a comparison, unless the tuple's elements have no names: they are blanked out, and remembered in
-        ``tuple_names`` by the start of the element's type.
+        ``tuple_names`` by the start of the element's type. It reads ``b < a.Get<U>(x)`` as comparisons, too, unless U
+        is a keyword: there ``int`` stands for it, and it is remembered in ``type_names`` by its start.
         """
         made = bytearray(written)
         pending = [root]
@@ -71,6 +73,8 @@ class Source:
             elif node.type == "binary_expression" and node.children[1].type == "<":
                 self._blank_casts(node.children[0], made)
                 self._blank_tuple_names(node, made)
+            elif node.type == "binary_expression" and node.children[1].type == ">":
+                self._plain_type(node, made)
             elif node.type == "is_pattern_expression":
                 self._end_pattern(node, made)
             elif node.type == "cast_expression":
@@ -97,6 +101,8 @@ class Source:
 
     def _blank_casts(self, node: "Node", made: bytearray) -> None:
         kinds: list[Node] = []
+        while node.type in ("binary_expression", "prefix_unary_expression"):
+            node = node.children[-1]  # what stands before the < sign
         start = node.start_byte
         while node.type == "cast_expression":
             kind, value = node.child_by_field_name("type"), node.child_by_field_name("value")
@@ -118,6 +124,17 @@ class Source:
             if inner.type == "declaration_expression" and kind is not None and name is not None:
                 self.tuple_names[kind.start_byte] = self.text[name.start_byte : name.end_byte].decode()
                 made[name.start_byte : name.end_byte] = b" " * (name.end_byte - name.start_byte)
+
+    def _plain_type(self, node: "Node", made: bytearray) -> None:
+        """C# section 6.2.5: what stands between angle brackets before a parenthesis is a type argument."""
+        compared, after = node.children[0], node.children[-1]
+        if compared.type != "binary_expression" or compared.children[1].type != "<":
+            return
+        kind = compared.children[-1]
+        size = kind.end_byte - kind.start_byte
+        if kind.type in ("identifier", "member_access_expression") and size > 2 and made[after.start_byte] == ord("("):
+            self.type_names[kind.start_byte] = self.text[kind.start_byte : kind.end_byte].decode()
+            made[kind.start_byte : kind.end_byte] = b"int".ljust(size)
 
     def locate(self, row: int, column: int) -> tuple[int, int]:
         """Line and column in the document of a place in the tree."""
