@@ -37,7 +37,7 @@ class ParameterValue:
         self._of_items = types_of(_member(parameter.schema, named, "items"), named)
         properties = _member(parameter.schema, named, "properties")
         self._of_properties = {
-            str(name): types_of(schema, named)
+            str(name): (types_of(schema, named), types_of(_member(schema, named, "items"), named))
             for name, schema in (properties.items() if isinstance(properties, dict) else ())
         }
 
@@ -76,9 +76,13 @@ class ParameterValue:
             found = found or problems
         return found
 
-    def object_errors(self, given: Mapping[str, str]) -> list[str]:
+    def object_errors(self, given: Mapping[str, Sequence[str]]) -> list[str]:
         """The same of an object, from the texts of its properties."""
-        value = {name: _reading(text, self._of_properties[name]) for name, text in given.items()}
+        value = {}
+        for name, texts in given.items():
+            types, of_items = self._of_properties[name]
+            is_array = "array" in types
+            value[name] = [_reading(text, of_items) for text in texts] if is_array else _reading(_only(texts), types)
         return conformance(self._validator, value)
 
     def _readings(self, texts: Sequence[str]) -> Iterator[Any]:

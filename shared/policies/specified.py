@@ -99,7 +99,7 @@ class Specified:
         uncounted: Container[str] = (),
     ) -> None:
         """Check what a message has, by name with all its texts. Those in `uncounted` (in lower case) may be there."""
-        objects: dict[ParameterValue, dict[str, str]] = {}
+        objects: dict[ParameterValue, dict[str, Sequence[str]]] = {}
         present = set()
         for name, texts in given.items():
             lower = name.lower()
@@ -110,7 +110,7 @@ class Specified:
                     violations.add(violation, action)
             elif lower in self._owners:
                 owner, property_ = self._owners[lower]
-                objects.setdefault(owner, {})[property_] = texts[0]
+                objects.setdefault(owner, {})[property_] = texts
             elif lower in actions.named or lower not in uncounted:
                 text = f"Unspecified {self._kind.word} {name} is not allowed."
                 violations.add(
@@ -120,7 +120,7 @@ class Specified:
         self._check_missing(present, objects, actions, violations, uncounted)
 
     def _check_objects(
-        self, given: Mapping["ParameterValue", dict[str, str]], actions: Actions, violations: Violations
+        self, given: Mapping["ParameterValue", dict[str, Sequence[str]]], actions: Actions, violations: Violations
     ) -> None:
         for value, texts in given.items():
             action = actions.of(value.parameter.name, specified=True)
@@ -144,7 +144,7 @@ class Specified:
                 Violation(name, self._kind.type, "IncorrectMessage", text, text), actions.of(name, specified=True)
             )
 
-    def _violation(self, value: "ParameterValue", texts: Sequence[str] | dict[str, str]) -> Violation | None:
+    def _violation(self, value: "ParameterValue", texts: Sequence[str] | dict[str, Sequence[str]]) -> Violation | None:
         name = value.parameter.name
         wrong = _wrong(value, texts, f"{self._kind.word} {name}", self._kind.of)
         if wrong is None:
@@ -164,7 +164,9 @@ class Wrong:
     public: str = ""
 
 
-def _wrong(value: "ParameterValue", texts: Sequence[str] | dict[str, str], what: str, of: str) -> Wrong | None:
+def _wrong(
+    value: "ParameterValue", texts: Sequence[str] | dict[str, Sequence[str]], what: str, of: str
+) -> Wrong | None:
     from shared.policies.parameter_value import ManyValues, Unreadable
 
     try:

@@ -15,7 +15,7 @@ ITEM = {
     "properties": {
         "id": {"type": "string", "format": "uuid", "readOnly": True},
         "name": {"type": "string", "description": "What it is called", "maxLength": 5},
-        "secret": {"$ref": "#/components/schemas/secret"},
+        "secret": {"$ref": "#/components/schemas/secret", "minLength": 1},
         "made": {"type": "string", "format": "date-time", "nullable": True},
         "kind": {"type": "string", "enum": ["a"], "nullable": True},
         "parts": {"type": "array", "items": {"$ref": "#/components/schemas/item"}},
@@ -80,7 +80,6 @@ def of_openapi_3_1() -> dict[str, Any]:
     item["properties"]["made"] = {"type": ["string", "null"], "format": "date-time"}
     item["properties"]["kind"] = {"enum": ["a", None]}
     item["properties"]["size"] = {"type": "number", "exclusiveMinimum": 0}
-    item["properties"]["secret"] = {"$ref": "#/components/schemas/secret", "minLength": 1}
     return {**SHOP, "openapi": "3.1.0", "components": {"schemas": {**SHOP["components"]["schemas"], "item": item}}}
 
 
@@ -120,6 +119,14 @@ def test_a_request_conforms_to_its_definition_in_every_version_of_openapi(shop: 
             begins = "Body of the request does not conform to the definition item, which is associated with the content"
             assert said(answer).startswith(begins) and message in said(answer), said(answer)
         assert running.asked == asked
+
+
+@pytest.mark.parametrize(
+    ("shop", "status"), [(of_openapi_2(), 200), (SHOP, 200), (of_openapi_3_1(), 400)], ids=["2.0", "3.0", "3.1"]
+)
+def test_what_stands_beside_a_reference_holds_since_openapi_3_1(shop: dict[str, Any], status: int) -> None:
+    with defined(shop, inbound=checking(ONLY_JSON)) as running:
+        assert running.post("/items", json={**GOOD, "secret": ""}).status_code == status
 
 
 def test_a_response_conforms_to_the_definition_of_its_status_code() -> None:

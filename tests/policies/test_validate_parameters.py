@@ -137,10 +137,11 @@ def test_detected_errors_are_all_in_the_variable() -> None:
 
 
 def test_objects_and_json_in_the_query() -> None:
+    tags = {"type": "array", "items": {"type": "integer"}}
     place = {
         "type": "object",
         "required": ["lat"],
-        "properties": {"lat": {"type": "number"}, "name": {"type": "string"}},
+        "properties": {"lat": {"type": "number"}, "name": {"type": "string"}, "tags": tags},
     }
     parameters: list[dict[str, Any]] = [
         {"in": "query", "name": "near", "style": "deepObject", "schema": place},
@@ -152,9 +153,26 @@ def test_objects_and_json_in_the_query() -> None:
     policy = """<validate-parameters specified-parameter-action="prevent" unspecified-parameter-action="ignore">
         <query unspecified-parameter-action="prevent" /></validate-parameters>"""
     with defined({"openapi": "3.0.3", "paths": paths, "components": {"place": place}}, inbound=policy) as shop:
-        for good in ("near[lat]=1.5&near[name]=5", "size=3", 'filter={"lat": 1}', "either=all", "either=5"):
+        for good in (
+            "near[lat]=1.5&near[name]=5",
+            "near[lat]=1&near[tags]=1&near[tags]=2",
+            "size=3",
+            'filter={"lat": 1}',
+            "either=all",
+            "either=5",
+        ):
             assert shop.get(f"/near?{good}").status_code == 200, good
-        for bad in ("near[lat]=x", "near[name]=a", "near[other]=1", "size=x", "filter={}", "filter={", "either=some"):
+        for bad in (
+            "near[lat]=x",
+            "near[lat]=1&near[lat]=2",
+            "near[lat]=1&near[tags]=a",
+            "near[name]=a",
+            "near[other]=1",
+            "size=x",
+            "filter={}",
+            "filter={",
+            "either=some",
+        ):
             assert shop.get(f"/near?{bad}").status_code == 400, bad
 
 
