@@ -20,8 +20,15 @@ LONGEST = timedelta(hours=1)
 MASK = "***"
 
 # Values of these headers never stand in a trace.
-_SECRET_HEADERS = CREDENTIALS | {b"apim-debug-authorization", b"cookie", b"set-cookie", b"proxy-authorization"}
+_SECRET_HEADERS = CREDENTIALS | {
+    b"apim-debug-authorization",
+    b"cookie",
+    b"set-cookie",
+    b"proxy-authorization",
+    b"x-goog-api-key",
+}
 _LONGEST_TEXT = 4096
+Mask = Callable[[str], str]
 # Tokens that policies handle: what follows an authentication scheme, and JSON Web Tokens wherever they stand.
 _TOKENS = re.compile(r"(?i:\b(bearer|basic|sharedaccesssignature)\s+)[^\s\"',]+|\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*")
 
@@ -112,9 +119,10 @@ class Tracing:
 
 def trace_of(ctx: Context, completion: Completion, named_values: NamedValues) -> dict[str, Any]:
     """The finished trace: entries by section in order, times since the start, secrets masked."""
+    mask = _masking(ctx, named_values)
     sections: dict[str, list[dict[str, Any]]] = {}
     for entry in ctx.trace_entries or ():
-        sections.setdefault(entry.section or "gateway", []).append(_entry(ctx, entry, named_values))
+        sections.setdefault(entry.section or "gateway", []).append(_entry(ctx, entry, mask))
     return {
         "traceId": str(ctx.request_id),
         "requestId": str(ctx.request_id),
@@ -126,8 +134,8 @@ def trace_of(ctx: Context, completion: Completion, named_values: NamedValues) ->
         "backend": ctx.backend.id if ctx.backend else None,
         "request": {
             "method": ctx.request.method,
-            "url": named_values.mask(str(ctx.request.original_url)),
-            "headers": shown_headers(ctx.request.headers, named_values),
+            "url": mask(str(ctx.request.original_url)),
+            "headers": _shown_headers(ctx, mask),
         },
         "response": {
             "statusCode": completion.status,
@@ -140,33 +148,40 @@ def trace_of(ctx: Context, completion: Completion, named_values: NamedValues) ->
     }
 
 
-def shown_headers(headers: Headers, named_values: NamedValues) -> dict[str, str]:
-    """Headers as a trace may show them."""
+def _masking(ctx: Context, named_values: NamedValues) -> Mask:
+    """What takes secrets out of a text: those of named values, and the caller's subscription key."""
+    key = ctx.subscription_key
+    return (lambda text: named_values.mask(text).replace(key, MASK)) if key else named_values.mask
+
+
+def _shown_headers(ctx: Context, mask: Mask) -> dict[str, str]:
+    """The request's headers as a trace may show them."""
+    of_key = ctx.api.subscription_key.header.lower().encode("latin-1", "replace") if ctx.api is not None else b""
     return {
-        name.decode("latin-1"): MASK if name in _SECRET_HEADERS else named_values.mask(value.decode("latin-1"))
-        for name, value in headers.raw
+        name.decode("latin-1"): MASK if name in _SECRET_HEADERS or name == of_key else mask(value.decode("latin-1"))
+        for name, value in ctx.request.headers.raw
     }
 
 
-def _entry(ctx: Context, entry: TraceEntry, named_values: NamedValues) -> dict[str, Any]:
+def _entry(ctx: Context, entry: TraceEntry, mask: Mask) -> dict[str, Any]:
     return {
         "source": entry.source,
         "timestamp": (ctx.timestamp + timedelta(seconds=entry.elapsed)).isoformat(),
         "elapsed": round(entry.elapsed, 6),
         "severity": entry.severity,
-        "data": _shown(entry.data, named_values),
+        "data": _shown(entry.data, mask),
     }
 
 
-def _shown(data: Any, named_values: NamedValues) -> Any:
+def _shown(data: Any, mask: Mask) -> Any:
     """Anything as JSON that is safe to show: secrets masked, long texts cut."""
     if isinstance(data, dict):
-        return {str(key): _shown(value, named_values) for key, value in data.items()}
+        return {str(key): _shown(value, mask) for key, value in data.items()}
     if isinstance(data, list | tuple):
-        return [_shown(value, named_values) for value in data]
+        return [_shown(value, mask) for value in data]
     if data is None or isinstance(data, bool | int | float):
         return data
-    text = _TOKENS.sub(lambda found: f"{found[1]} {MASK}" if found[1] else MASK, named_values.mask(str(data)))
+    text = _TOKENS.sub(lambda found: f"{found[1]} {MASK}" if found[1] else MASK, mask(str(data)))
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}… ({len(text)} characters)"
 
 

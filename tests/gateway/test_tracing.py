@@ -14,7 +14,7 @@ from shared.gateway.tracing import DebugTokens
 from tests.support.azure_platform import AzurePlatform
 from tests.support.azurite import Azurite
 from tests.support.backend import Backend
-from tests.support.running import KEY, SECRET, Running, running
+from tests.support.running import KEY, SECRET, Running, running, write
 from tests.support.serve import gateways
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +26,12 @@ backends:
 apis:
   one: { path: one, kind: openai, backend: it, policy: policies/one.xml }
   two: { path: two, kind: openai, backend: it }
+  named:
+    path: named
+    kind: openai
+    backend: it
+    subscription_key: { header: X-Team-Key }
+    policy: policies/named.xml
 """
 POLICY = """
 <policies>
@@ -41,7 +47,18 @@ POLICY = """
   <outbound><set-header name="x-out" exists-action="override"><value>1</value></set-header></outbound>
 </policies>
 """
-FILES = {"policies/one.xml": POLICY}
+NAMED = """
+<policies>
+  <inbound>
+    <base />
+    <set-variable name="key" value='@("key=" + context.Subscription.Key)' />
+    <trace source="it"><message>@(context.Request.Headers["X-Team-Key"][0])</message></trace>
+  </inbound>
+  <backend><forward-request /></backend>
+  <outbound />
+</policies>
+"""
+FILES = {"policies/one.xml": POLICY, "policies/named.xml": NAMED}
 ENVIRONMENT = {"BACKEND_KEY": "backend-secret"}
 TOKENS = DebugTokens(SECRET.encode())
 
@@ -90,6 +107,16 @@ def test_a_trace_tells_each_policy_in_order_and_no_secret(gateway: Running, back
         assert secret not in shown.text
 
 
+def test_the_callers_key_is_in_no_trace_whatever_its_header_is_called(gateway: Running) -> None:
+    token = TOKENS.issue()
+    headers = {"X-Team-Key": KEY, "x-goog-api-key": "a-google-key", "Apim-Debug-Authorization": token}
+    answer = httpx.get(f"{gateway.url}/named/models", headers=headers)
+    shown = fetched(gateway, answer.headers["apim-trace-id"], token)
+    assert shown.json()["request"]["headers"]["x-team-key"] == "***"
+    assert "key=***" in shown.text
+    assert KEY not in shown.text and "a-google-key" not in shown.text
+
+
 def test_no_token_no_trace(gateway: Running) -> None:
     answer = httpx.get(f"{gateway.url}/one/models", headers=gateway.key)
     assert "apim-trace-id" not in answer.headers
@@ -133,9 +160,8 @@ def test_on_the_local_server_the_old_header_is_enough(gateway: Running) -> None:
 
 
 def test_any_instance_shows_a_trace(tmp_path: Path, backend: Backend) -> None:
-    (tmp_path / "gateway.yaml").write_text(
-        CONFIG.replace("@backend@", backend.url).replace(", policy: policies/one.xml", "")
-    )
+    for name, text in {"gateway.yaml": CONFIG, **FILES}.items():
+        write(tmp_path / name, text, {"backend": backend.url})
     with AzurePlatform(tmp_path) as azure, Azurite("table") as storage:
         env = {**azure.environment, **ENVIRONMENT, "GATEWAY_TABLES_CONNECTION_STRING": storage.connection_string}
         command = [sys.executable, "-m", "shared", "debug-token", "--minutes", "5"]
