@@ -1,5 +1,6 @@
 """C# text to a syntax tree by tree-sitter, with the places of what it could not read."""
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,8 @@ class Source:
         a signed value in ``(a) + b``: there the parentheses are blanked out. It reads ``new List<(A a, B b)> { }`` as
         a comparison, unless the tuple's elements have no names: they are blanked out, and remembered in
         ``tuple_names`` by the start of the element's type. It reads ``b < a.Get<U>(x)`` as comparisons, too, unless U
-        is a keyword: there ``int`` stands for it, and it is remembered in ``type_names`` by its start.
+        is a keyword: there ``int`` stands for it, and it is remembered in ``type_names`` by its start. It misses the
+        hole after an escaped brace in ``$"{{{a}"``: there other letters stand for the escaped brace.
         """
         made = bytearray(written)
         pending = [root]
@@ -77,6 +79,8 @@ class Source:
                 self._plain_type(node, made)
             elif node.type == "is_pattern_expression":
                 self._end_pattern(node, made)
+            elif node.type == "interpolated_string_expression":
+                _open_holes(node, made)
             elif node.type == "cast_expression":
                 _open_sum(node, made)
         return bytes(made)
@@ -177,6 +181,14 @@ class Source:
         if len(values) != 1:
             raise ExpressionErrors(self.file, [self._problem(inner, "the expression is empty")])
         return values[0]
+
+
+def _open_holes(node: "Node", made: bytearray) -> None:
+    for part in node.children:
+        if part.type == "string_content":
+            for run in re.finditer(rb"(?<!\{)(?:\{\{)+(?=\{(?!\{))", made[part.start_byte : part.end_byte]):
+                at = part.start_byte
+                made[at + run.start() : at + run.end()] = b"_" * (run.end() - run.start())
 
 
 def _open_sum(node: "Node", made: bytearray) -> None:
