@@ -9,13 +9,14 @@ from shared.backends.embeddings import EmbeddingModel, Embeddings
 from shared.context import Context
 from shared.llm.cacheable_prompt import CacheablePrompt
 from shared.llm.call import LlmCall
+from shared.message import CREDENTIALS, field_name
 from shared.policies.llm_exchange import LlmExchange
 from shared.stores.semantic_cache.entry import Vector, as_vector
 from shared.stores.semantic_cache.namespace import Namespace
 
 # What of the head changes an answer; all else of it is about the caller or the way.
 _HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta", "extra-parameters", "x-ms-model-mesh-model-name")
-_CREDENTIALS = (b"authorization", b"api-key", b"x-api-key", b"ocp-apim-subscription-key")
+_CREDENTIALS = CREDENTIALS | {b"cookie", b"x-goog-api-key"}
 _KEYS_IN_QUERY = {"subscription-key", "api-key"}
 
 
@@ -104,5 +105,6 @@ def _who(ctx: Context, widest: str, varied: bool) -> tuple[str, str]:
     if varied:
         return "varied", ""
     # Nobody has said who may share: then only those who show the same credentials do.
-    shown = sorted(pair for pair in (*ctx.withheld, *ctx.request.headers.raw) if pair[0] in _CREDENTIALS)
+    names = _CREDENTIALS | ({field_name(ctx.api.subscription_key.header)} if ctx.api is not None else frozenset())
+    shown = sorted(pair for pair in (*ctx.withheld, *ctx.request.headers.raw) if pair[0] in names)
     return "credentials", hashlib.sha256(repr(shown).encode()).hexdigest() if shown else ""
