@@ -154,6 +154,8 @@ class TypeRef:
         return self.net.full_name or self.net.name
 
     def default(self) -> Any:
+        if self.names and self.net.construct is not None and not self.nullable:
+            return self.cast(self.net.construct((), *(element.default() for element in self.arguments)))
         return None if self.nullable else self.net.default
 
     def holds(self, value: Any) -> bool:

@@ -103,6 +103,10 @@ LISTS = [
     ('{ var h = new HashSet<string>(); return h.Add("a") && !h.Add("a") && h.Contains("a"); }', True),
     ("{ var q = new Queue<int>(); q.Enqueue(1); q.Enqueue(2); return q.Dequeue() * 10 + q.Peek(); }", 12),
     ("{ var s = new Stack<int>(); s.Push(1); s.Push(2); return s.Pop(); }", 2),
+    (
+        '{ var none = new List<(string url, int weight)>().FirstOrDefault(); return (none.url ?? "none") + none.weight; }',
+        "none0",
+    ),
     ("new Dictionary<string, int>().FirstOrDefault().Value", 0),
     ('Tuple.Create(1, "a").Item2', "a"),
     ('new KeyValuePair<string, int>("k", 5).Value', 5),
