@@ -100,7 +100,11 @@ def split_url(url: str) -> tuple[httpx.URL, str]:
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None:
         raise ValueError("not an http(s) URL without credentials")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        fits = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # no port there can be
+        fits = False
+    if not fits:
         raise ValueError(f"not an http(s) URL: {url}")
     try:
         # The portal shows endpoints with a slash at the end, and `{{endpoint}}/openai` then has two.

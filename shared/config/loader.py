@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from shared.config.certificates import ClientCertificate
 from shared.config.models import ALL_APIS, Gateway, NamedValue
 from shared.config.named_values import NamedValues, SecretFetcher, resolve
+from shared.config.sound_part import sound_part
 from shared.errors import Problem
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ SURROGATE = re.compile(r"[\ud800-\udfff]")
 class Loaded:
     """A read configuration file: the models (None when they do not validate), named values, and what is wrong.
 
+    `sound` is what to look for further problems in when the models do not validate, None when too little is right.
     With `placeholders` values that are known only where the gateway runs read as their names. `certificates`,
     `schemas` (by id: a JSON Schema as plain data, or an XML schema's bytes), and by API id what its OpenAPI document
     answers (`responses`) and specifies (`definitions`), are read when it is compiled.
@@ -42,6 +44,7 @@ class Loaded:
     named_values: NamedValues
     problems: list[Problem] = field(default_factory=list)
     tree: Any = None
+    sound: Gateway | None = None
     placeholders: bool = False
     certificates: dict[str, ClientCertificate] = field(default_factory=dict)
     schemas: dict[str, Any] = field(default_factory=dict)
@@ -73,12 +76,13 @@ async def load(
     loaded.named_values = await _named_values(loaded, environment, fetch_secret, placeholders)
     plain = _substitute(loaded, loaded.tree, ())
     try:
-        loaded.gateway = Gateway.model_validate(plain)
+        loaded.gateway = loaded.sound = Gateway.model_validate(plain)
     except ValidationError as error:
         _note(loaded, error)
-        return loaded
-    for location, message in _broken_references(loaded.gateway):
-        loaded.problem(location, message)
+        loaded.sound = sound_part(plain, error)
+    if loaded.sound is not None:
+        for location, message in _broken_references(loaded.sound):
+            loaded.problem(location, message)
     return loaded
 
 
@@ -91,13 +95,14 @@ async def _named_values(
 ) -> NamedValues:
     section = loaded.tree.get("named_values")
     declared: dict[str, NamedValue] = {}
+    wrong: set[str] = set()
     if isinstance(section, dict):
         for name, value in section.items():
             try:
                 declared[str(name)] = TypeAdapter(NamedValue).validate_python(value)
-            except ValidationError:
-                continue  # told when the whole file is validated
-    values, problems = await resolve(declared, environment, fetch_secret, placeholders=placeholders)
+            except ValidationError:  # told when the whole file is validated
+                wrong.add(str(name))
+    values, problems = await resolve(declared, environment, fetch_secret, placeholders=placeholders, unknown=wrong)
     for name, message in problems.items():
         loaded.problem(("named_values", name), message)
     return values

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from shared.config.models import NamedValue
@@ -58,21 +58,22 @@ async def resolve(
     fetch_secret: SecretFetcher,
     *,
     placeholders: bool = False,
+    unknown: Collection[str] = (),
 ) -> tuple[NamedValues, dict[str, str]]:
     """Look up every declared value.
 
     Returns the values and, by name, what is wrong with those that have none. With `placeholders` a value that is only
     known where the gateway runs (environment, Key Vault) reads as a made-up URL, so that a file can be checked
-    elsewhere.
+    elsewhere; so do those in `unknown`.
     """
     values: dict[str, str] = {}
     problems: dict[str, str] = {}
-    unknown: set[str] = set()
+    made_up: set[str] = set()
 
     def stand_in(name: str) -> None:
         """A URL may stand wherever a text may, so that one missing value does not look like several mistakes."""
         values[name] = f"https://{name.lower()}.invalid"
-        unknown.add(name)
+        made_up.add(name)
 
     async def one(name: str, value: NamedValue) -> None:
         if value.plain is not None:
@@ -99,6 +100,8 @@ async def resolve(
                 stand_in(name)
                 problems[name] = f"Key Vault gave no secret for {value.key_vault}: {type(error).__name__}"
 
+    for name in unknown:
+        stand_in(name)
     await asyncio.gather(*(one(name, value) for name, value in declared.items()))
     secret = frozenset(name for name, value in declared.items() if value.is_secret)
-    return NamedValues(values, secret, frozenset(unknown)), problems
+    return NamedValues(values, secret, frozenset(made_up)), problems

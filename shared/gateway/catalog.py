@@ -1,7 +1,7 @@
 """Everything compiled for one version of the configuration; swapped whole when it changes."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ def compile_catalog(loaded: Loaded) -> Catalog:
     """Compile a loaded configuration. ConfigError with all problems, those of the loading included."""
     gateway = loaded.gateway
     if gateway is None:
+        if loaded.sound is not None:
+            compile_catalog(replace(loaded, gateway=loaded.sound))  # raises, with what is wrong with the rest as well
         raise ConfigError(loaded.problems)
     folder = loaded.file.parent
     routes = [

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from shared.config.loader import load
 from shared.config.schema import schema_text
+from shared.management.check import check
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,6 +96,48 @@ subscriptions:
         "gateway.yaml:8 subscriptions.s.scope: no product open, did you mean open-b?",
         "gateway.yaml:9 subscriptions.t.keys.primary: the key is empty",
         "gateway.yaml:9 subscriptions.t.keys.secondary: subscription s has the same key",
+    ]
+
+
+async def test_a_mistake_in_one_entry_hides_none_in_another(tmp_path: Path) -> None:
+    (tmp_path / "nothing-is-set.xml").write_text("<policies><inbound><set-header /></inbound></policies>")
+    (tmp_path / "right.xml").write_text(
+        '<policies><inbound><set-backend-service backend-id="misspelt" />'
+        '<rate-limit calls="{{unclear}}" renewal-period="60" /></inbound></policies>'
+    )
+    text = """\
+named_values:
+  unclear: { evn: CALLS }
+backends:
+  misspelt: { ulr: https://example.org }
+  far: { url: "https://example.org:99999" }
+  pool: { pool: { services: [{ id: misspelt }, { id: missing }] } }
+products:
+  open: { subscription_required: false, apis: [chat, tools, chta], nmae: Open }
+apis:
+  chat: { path: chat, kind: openia, backend: misspelt, policy: right.xml }
+  tools: { path: "to ols", kind: http, operations: [{ id: x }], backend: fra, policy: nothing-is-set.xml }
+subscriptions:
+  one: { scope: "product:open", keys: {} }
+  two: { scope: "api:tols", keys: { primary: k } }
+"""
+    (tmp_path / "gateway.yaml").write_text(text)
+    assert [str(problem) for problem in await check(tmp_path / "gateway.yaml", {}, placeholders=True)] == [
+        "gateway.yaml:2 named_values.unclear.evn: unknown key evn, did you mean env?",
+        "gateway.yaml:4 backends.misspelt.ulr: unknown key ulr, did you mean url?",
+        "gateway.yaml:5 backends.far: not an http(s) URL: https://example.org:99999",
+        "gateway.yaml:6 backends.pool.pool.services.1.id: no backend missing",
+        "gateway.yaml:8 products.open.apis: no API chta, did you mean chat?",
+        "gateway.yaml:8 products.open.nmae: unknown key nmae",
+        "gateway.yaml:10 apis.chat.kind: input should be 'azure-openai', 'azure-ai', 'openai-v1', 'openai', "
+        "'anthropic', 'passthrough' or 'http'",
+        "gateway.yaml:11 apis.tools.backend: no backend fra, did you mean far?",
+        "gateway.yaml:11 apis.tools.operations.0: method is required",
+        "gateway.yaml:11 apis.tools.operations.0: url_template is required",
+        "gateway.yaml:11 apis.tools.path: must be plain path segments without query or encoding",
+        "gateway.yaml:13 subscriptions.one.keys: primary is required",
+        "gateway.yaml:14 subscriptions.two.scope: no api tols, did you mean tools?",
+        "nothing-is-set.xml:1 inbound/set-header: attribute name is required",
     ]
 
 
