@@ -38,7 +38,7 @@ class CheckHeader(Policy):
     def content(cls, element: Element, compiler: Compiler) -> dict[str, Any]:
         """The `value` children."""
         compiler.expect_no_text(element)
-        return {"values": tuple(compiler.value(child) for child in compiler.children(element, "value"))}
+        return {"values": compiler.values(element, "value")}
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
         """Let the request pass or refuse it."""

@@ -163,6 +163,8 @@ class Compiler:
             if child.name in skip:
                 continue
             if child.name == "base":
+                self.attributes(child)
+                self.expect_no_content(child)
                 if self._fragment:
                     self.problem(child, "base cannot stand in a fragment")
                 statements.extend(self._base)
@@ -203,6 +205,15 @@ class Compiler:
         except ValidationError as error:
             self.problem(element, _plain(error.errors()[0]["msg"]))
             return Expression(None)
+
+    def values(self, element: Element, name: str) -> tuple[Expression[Any], ...]:
+        """What the children of that name say, each nothing but text; children of other names are noted as problems."""
+        children = self.children(element, name)
+        for child in children:
+            self.attributes(child)
+            for inner in child.elements():
+                self.problem(inner, f"{name} has no child element {inner.name}")
+        return tuple(self.value(child) for child in children)
 
     def model(self, element: Element, model: type[M], **fields: Any) -> M | None:
         """A child element as a model of its attributes (and `fields`, by alias), or None with the problems noted."""
@@ -286,11 +297,11 @@ class Compiler:
                 waiting.append((child, f"{own}/"))
 
     def _included(self, element: Element) -> Statements:
-        id = element.get("fragment-id")
+        id = self.attributes(element, "fragment-id", "id").get("fragment-id")
+        self.expect_no_content(element)
         if id is None:
             self.problem(element, "fragment-id is required")
             return ()
-        id = self.substitute(id, element, attribute="fragment-id")
         if self._fragment:
             self.problem(element, f"fragment {self._fragment} cannot include another fragment")
             return ()

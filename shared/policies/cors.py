@@ -171,20 +171,19 @@ def _values(element: Element | None, child: str, compiler: Compiler) -> Names:
     if element is None:
         return ()
     compiler.attributes(element)
-    found = compiler.children(element, child)
+    found = compiler.values(element, child)
     if not found:
         compiler.problem(element, f"{element.name} needs at least one {child}")
-    return tuple(compiler.value(item) for item in found)
+    return found
 
 
 def _methods(element: Element | None, compiler: Compiler) -> AllowedMethods:
     default = AllowedMethods.model_validate({"(methods)": (Expression("GET"), Expression("POST"))})
     if element is None:
         return default
-    found = compiler.children(element, "method")
-    if not found:
+    methods = compiler.values(element, "method")
+    if not methods:
         compiler.problem(element, "allowed-methods needs at least one method")
-    methods = tuple(compiler.value(item) for item in found)
     return compiler.model(element, AllowedMethods, **{"(methods)": methods}) or default
 
 

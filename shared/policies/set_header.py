@@ -52,7 +52,7 @@ class SetHeader(Policy):
         if name is not None and not TOKEN.fullmatch(name):
             compiler.problem(element, f"not a header name: {name or 'no text'}", attribute="name")
         compiler.expect_no_text(element)
-        return {"values": tuple(compiler.value(child) for child in compiler.children(element, "value"))}
+        return {"values": compiler.values(element, "value")}
 
     def __call__(self, ctx: Context) -> Waiting | None:
         """Change the header."""

@@ -47,7 +47,7 @@ class SetQueryParameter(Policy):
     def content(cls, element: Element, compiler: Compiler) -> dict[str, Any]:
         """The `value` children."""
         compiler.expect_no_text(element)
-        return {"values": tuple(compiler.value(child) for child in compiler.children(element, "value"))}
+        return {"values": compiler.values(element, "value")}
 
     @model_validator(mode="after")
     def _has_value(self) -> "SetQueryParameter":

@@ -160,12 +160,10 @@ def read_texts(element: Element, name: str, compiler: Compiler) -> Texts:
     """The values of an element's children of one name, such as audiences/audience."""
     compiler.attributes(element)
     compiler.expect_no_text(element)
-    children = compiler.children(element, name)
-    if not children:
+    values = compiler.values(element, name)
+    if not values:
         compiler.problem(element, f"{element.name} needs at least one {name}")
-    for child in children:
-        compiler.attributes(child)
-    return tuple(compiler.value(child) for child in children)
+    return values
 
 
 def read_claims(element: Element, compiler: Compiler) -> tuple[Claim, ...]:
@@ -175,7 +173,7 @@ def read_claims(element: Element, compiler: Compiler) -> tuple[Claim, ...]:
     claims = []
     for child in compiler.children(element, "claim"):
         compiler.expect_no_text(child)
-        values = tuple(compiler.value(value) for value in compiler.children(child, "value"))
+        values = compiler.values(child, "value")
         claim = compiler.model(child, Claim, **{"(values)": values})
         claims += [claim] if claim is not None else []
     return tuple(claims)

@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 
 from shared.management.check import check
+from tests.policies.running import document, problems
 from tests.support.backend import Backend
 from tests.support.running import running
 
@@ -62,4 +63,19 @@ async def test_five_mistakes_five_messages(tmp_path: Path) -> None:
         "one.xml:8 inbound/choose/when/forward-request: forward-request is not allowed in inbound (only in backend)",
         "one.xml:11 inbound/set-header: unknown attribute exist-action, did you mean exists-action?",
         "one.xml:11 inbound/set-header/value: named value regin is not declared, did you mean region?",
+    ]
+
+
+def test_what_would_be_passed_over_is_told() -> None:
+    mistakes = """<base at="api"><set-variable name="a" value="b" /></base>
+<include-fragment fragment-id="shared" when="@(true)">text</include-fragment>
+<set-header name="a"><value type="text"><b>x</b></value></set-header>"""
+    found = problems(document(mistakes), config="fragments: { shared: f.xml }", files={"f.xml": "<fragment />"})
+    assert found == [
+        "operation.xml:1 inbound/base: unknown attribute at",
+        "operation.xml:1 inbound/base/set-variable: base has no child element set-variable",
+        "operation.xml:2 inbound/include-fragment: unexpected text: text",
+        "operation.xml:2 inbound/include-fragment: unknown attribute when",
+        "operation.xml:3 inbound/set-header/value: unknown attribute type",
+        "operation.xml:3 inbound/set-header/value/b: value has no child element b",
     ]
