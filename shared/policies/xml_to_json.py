@@ -1,7 +1,9 @@
 """xml-to-json: turns an XML body into JSON."""
 
 import json
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -13,6 +15,7 @@ from shared.policies.expression import Expression
 from shared.policies.policy import Policy, Section
 from shared.policies.xml_body import NotXml, accepted, is_json, is_xml, local_name, parse_xml
 
+XML = "http://www.w3.org/XML/1998/namespace"
 NIL = "{http://www.w3.org/2001/XMLSchema-instance}nil"
 
 
@@ -47,11 +50,12 @@ class XmlToJson(Policy):
             return None
         if not (data := await message.read()):
             return None
-        reader = Reader(await self.kind(ctx) == "direct", await self.always_array_child_elements(ctx))
+        direct, always_arrays = await self.kind(ctx) == "direct", await self.always_array_child_elements(ctx)
         try:
             root = parse_xml(data)
         except NotXml as error:
             raise PolicyFailed(detail=str(error)) from error
+        reader = Reader(direct, always_arrays, declared_namespaces(root) if direct else {})
         message.set_body(json.dumps({reader.name(root): reader.value(root)}, ensure_ascii=False).encode())
         message.headers.set("content-type", wanted or "application/json")
         return None
@@ -59,26 +63,35 @@ class XmlToJson(Policy):
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Makes JSON values of elements."""
+    """Makes JSON values of elements. `declared` are the namespaces (by prefix, "" for the default one) of the elements
+    that declare some: asked element by element, lxml would put together all that are in scope anew."""
 
     direct: bool
     always_arrays: bool
+    declared: Mapping[Any, Mapping[str, str]] = field(default_factory=dict)
 
     def name(self, element: Any) -> str:
         """The property name of an element."""
         prefix = element.prefix
         return f"{prefix}${local_name(element)}" if self.direct and prefix else local_name(element)
 
-    def value(self, element: Any) -> Any:
-        """Text, an object, or null."""
+    def value(self, element: Any, prefixes: ChainMap[str, str] | None = None) -> Any:
+        """Text, an object, or null. `prefixes` are those in scope, by namespace."""
         if not self.direct and element.get(NIL) in ("true", "1"):
             return None
-        fields: dict[str, Any] = self._namespaces(element) if self.direct else {}
+        prefixes = prefixes if prefixes is not None else ChainMap({XML: "xml"})
+        fields: dict[str, Any] = {}
+        if own := self.declared.get(element):
+            fields = {f"@xmlns${prefix}" if prefix else "@xmlns": uri for prefix, uri in own.items()}
+            prefixes = prefixes.new_child()
+            for prefix, uri in own.items():
+                if prefix:
+                    prefixes.maps[0].setdefault(uri, prefix)
         for name, text in element.attrib.items():
-            fields[self._attribute(element, name)] = text
+            fields[self._attribute(name, prefixes)] = text
         lists: set[str] = set()
         for child in element.iterchildren("*"):
-            self._add(fields, lists, self.name(child), self.value(child))
+            self._add(fields, lists, self.name(child), self.value(child, prefixes))
         text = _own_text(element)
         if not fields:
             return text or None
@@ -98,20 +111,28 @@ class Reader:
         else:
             fields[name] = value
 
-    def _namespaces(self, element: Any) -> dict[str, Any]:
-        outer = element.getparent().nsmap if element.getparent() is not None else {}
-        declared = {prefix: uri for prefix, uri in element.nsmap.items() if outer.get(prefix) != uri}
-        return {f"@xmlns${prefix}" if prefix else "@xmlns": uri for prefix, uri in declared.items()}
-
-    def _attribute(self, element: Any, name: str) -> str:
+    def _attribute(self, name: str, prefixes: Mapping[str, str]) -> str:
         from lxml import etree
 
         qualified = etree.QName(name)
         if not self.direct:
             return str(qualified.localname)
-        known = (prefix for prefix, uri in element.nsmap.items() if prefix and uri == qualified.namespace)
-        prefix = next(known, "xml" if qualified.namespace else "")
+        prefix = prefixes.get(qualified.namespace or "")
         return f"@{prefix}${qualified.localname}" if prefix else f"@{qualified.localname}"
+
+
+def declared_namespaces(root: Any) -> dict[Any, dict[str, str]]:
+    """What each element declares, by prefix; elements that declare nothing are left out."""
+    from lxml import etree
+
+    found: dict[Any, dict[str, str]] = {}
+    declared: dict[str, str] = {}
+    for event, what in etree.iterwalk(root, events=("start-ns", "start")):
+        if event == "start-ns":
+            declared[what[0] or ""] = what[1]
+        elif declared:
+            found[what], declared = declared, {}
+    return found
 
 
 def _own_text(element: Any) -> str:

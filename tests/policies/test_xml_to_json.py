@@ -1,6 +1,7 @@
 """xml-to-json: the documents it writes, and when it does not write."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -61,6 +62,27 @@ def test_javascript_friendly_has_plain_names(backend: Backend) -> None:
             }
         }
     }
+
+
+def test_namespaces_hold_where_they_are_declared(backend: Backend) -> None:
+    body = '<a xmlns:p="u" p:x="1" xml:lang="en"><b xmlns:q="v" xmlns="w" q:y="2" p:z="3"/><c p:x="4"/></a>'
+    assert converted(backend, 'kind="direct"', body) == {
+        "a": {
+            "@xmlns$p": "u",
+            "@p$x": "1",
+            "@xml$lang": "en",
+            "b": {"@xmlns$q": "v", "@xmlns": "w", "@q$y": "2", "@p$z": "3"},
+            "c": {"@p$x": "4"},
+        }
+    }
+
+
+def test_many_namespaces_take_a_time_that_grows_with_the_document(backend: Backend) -> None:
+    declared = "".join(f' xmlns:p{n}="u{n}" p{n}:a="1"' for n in range(4_000))
+    began = time.process_time()
+    found = converted(backend, 'kind="direct"', f"<a{declared}>{'<b/>' * 4_000}</a>")
+    assert time.process_time() - began < 2
+    assert found["a"]["@p3999$a"] == "1" and len(found["a"]["b"]) == 4_000
 
 
 def test_child_elements_are_arrays_if_wanted(backend: Backend) -> None:
