@@ -1,5 +1,6 @@
 """set-body: replaces the body of the request or the response by text, an expression's result or a Liquid template."""
 
+import re
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -11,12 +12,16 @@ from shared.policies.expression import Expression
 from shared.policies.nodes import Element
 from shared.policies.policy import Policy
 
+CHARSET = re.compile(r'\bcharset\s*=\s*("[^"]*"|[^\s;]+)', re.IGNORECASE)
+
 
 class SetBody(Policy):
     """In inbound and backend the request's body, in outbound and on-error the response's.
 
     The element's content is the body: text, markup as it stands (a SOAP envelope), or one expression, whose byte[] is
-    sent as it is and whose null leaves no body. APIM throws when there was no body before; here there is one after.
+    sent as it is and whose null leaves no body. Text is sent as UTF-8, and the charset of a Content-Type that has one
+    says so from here on (https://azure.microsoft.com/blog/deep-dive-on-set-body-policy/). APIM throws when there was no
+    body before; here there is one after.
     With `template="liquid"` the content is a template over the body that was there; `xsi-nil` says what an XML element
     marked `xsi:nil` reads as in it, and with `parse-date` texts of a JSON body that are dates read as MM/dd/yyyy
     HH:mm:ss, as in APIM; "false" leaves them as they are. on-error takes the policy too: APIM's pages disagree about
@@ -60,7 +65,11 @@ class SetBody(Policy):
         else:
             from shared.expressions import to_bytes
 
-            body = to_bytes(await self.value(ctx))
+            text = await self.value(ctx)
+            body = to_bytes(text)
         if isinstance(message, GatewayResponse):
             await message.aclose()
         message.set_body(body)
+        kind = message.headers.get("content-type") or ""
+        if CHARSET.search(kind) and not isinstance(text, bytes | bytearray):
+            message.headers.set("content-type", CHARSET.sub("charset=utf-8", kind))

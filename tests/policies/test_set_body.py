@@ -27,6 +27,17 @@ def test_the_request_gets_the_body_and_its_length(backend: Backend) -> None:
     assert backend.last.header("content-encoding") is None
 
 
+def test_text_replaces_the_charset_that_was_there(backend: Backend) -> None:
+    latin = {"content-type": 'text/plain; charset="iso-8859-1"; x=y'}
+    with policies(document('<set-body>@(context.Request.Body.As<string>() + "!")</set-body>'), backend.url) as gateway:
+        gateway.call("POST", content="é".encode("latin-1"), headers=latin)
+        text = backend.last
+    with policies(document("<set-body>@(new byte[] {233})</set-body>"), backend.url) as gateway:
+        gateway.call("POST", content=b"", headers=latin)
+    assert (text.body, text.header("content-type")) == ("é!".encode(), "text/plain; charset=utf-8; x=y")
+    assert (backend.last.body, backend.last.header("content-type")) == (b"\xe9", latin["content-type"])
+
+
 def test_markup_is_sent_as_it_stands(backend: Backend) -> None:
     envelope = '<s:Envelope xmlns:s="urn:x"><!-- kept --><s:Body>&lt;a&gt;</s:Body></s:Envelope>'
     with policies(document(f"<set-body>{envelope}</set-body>"), backend.url) as gateway:
