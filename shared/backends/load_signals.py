@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 UNSAID = 1.0
 # Deployments come and go in calls; more than these are not told apart for long.
 MOST_MODELS = 64
+LONGEST_MODEL = 256
 
 # https://learn.microsoft.com/azure/ai-foundry/openai/how-to/quota, https://platform.openai.com/docs/guides/rate-limits,
 # https://docs.anthropic.com/en/api/rate-limits: what is left, and the header that says until when.
@@ -91,10 +92,11 @@ class Limits:
         self._forget(now)
         if len(self.until) >= MOST_MODELS:
             del self.until[next(iter(self.until))]
-        self.until[model] = (now + news.seconds, news.why)
+        self.until[model[:LONGEST_MODEL]] = (now + news.seconds, news.why)
 
     def free_at(self, model: str, now: float) -> float:
         """The moment `model` may be asked for; `now` when that is already so."""
+        model = model[:LONGEST_MODEL]
         until = self.until.get(model)
         if until is None:
             return now

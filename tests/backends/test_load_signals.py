@@ -84,3 +84,6 @@ def test_models_nobody_has_heard_of_do_not_pile_up() -> None:
     for number in range(1000):
         limits.note(f"made-up-{number}", 0.0, Announced(10.0, "429"))
     assert len(limits.lasting(1.0)) <= 64
+    limits.note("x" * 1_000_000, 0.0, Announced(10.0, "429"))
+    assert limits.free_at("x" * 1_000_000, 1.0) == 10.0
+    assert max(map(len, limits.until)) < 1_000

@@ -11,6 +11,7 @@ import pytest
 
 from shared.app import App
 from shared.telemetry.metrics import Series, Total
+from shared.telemetry.told import Told
 from tests.policies.running import Running, document, policies, problems
 from tests.policies.semantic import cached, lookup, status
 from tests.policies.semantic import document as cached_document
@@ -389,10 +390,14 @@ def test_a_model_without_a_price_has_no_cost_and_is_told_of_once(
         counted = Counted(gateway.app, gateway.client)
         for _ in range(3):
             chat(gateway, {**CHAT, "model": "home-made"})
-        counted.wait(3)
+        chat(gateway, {**CHAT, "model": "x" * 1_000_000})
+        counted.wait(4)
         assert "Cost" not in counted.sums()
-        assert counted.sums()[TOTAL] == 3 * (PROMPT + COMPLETION)
+        assert counted.sums()[TOTAL] == 4 * (PROMPT + COMPLETION)
+        told = gateway.app.services.extras[Told]
+        assert sum(map(len, told)) < 2_000, "what a caller says of the model waits in memory"
     assert caplog.text.count("no price is known for model 'home-made'") == 1
+    assert len(caplog.text) < 5_000
 
 
 def test_a_document_may_call_a_dimension_as_it_likes(backend: Backend) -> None:
