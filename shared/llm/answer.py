@@ -24,6 +24,8 @@ WHOLE = 1_048_576
 MEMBERS = frozenset(
     {"usage", "id", "model", "stop_reason", "status", "type", "object", "usageMetadata", "modelVersion", "responseId"}
 )
+# Of a longer document only the end is parsed while nobody asks for more than its usage.
+_SHORT = 8_192
 # So many bytes of a stream wait unparsed, in case their text is needed; then it is counted and they are forgotten.
 UNREAD = 131_072
 # The event that is hidden is small: a longer one cannot be it and need not be held back.
@@ -35,33 +37,35 @@ _LONGEST_READ = 8_388_608
 class DocumentReader:
     """A JSON answer, read at its `end`; `body` is what there is of it already."""
 
-    __slots__ = ("size", "usage", "_schema", "_kept", "_members", "_document")
+    __slots__ = ("size", "usage", "_schema", "_kept", "_members", "_document", "_unread")
 
     def __init__(self, schema: Schema, body: bytes = b"") -> None:
         self.size = len(body)
         self.usage: Usage | None = None
         self._schema = schema
-        self._kept = [body] if body else []
+        self._kept = [body]
         self._members: Members | None = None
         self._document: Any = None
+        self._unread = b""
 
     @property
     def model(self) -> str:
         """The model the answer names; empty when it names none."""
-        model = self._document.get(self._schema.model_member) if isinstance(self._document, dict) else None
+        document = self._read()
+        model = document.get(self._schema.model_member) if isinstance(document, dict) else None
         return model if isinstance(model, str) else ""
 
     @property
     def facts(self) -> Facts:
         """What the answer told."""
         facts = Facts()
-        self._schema.note(self._document, facts)
+        self._schema.note(self._read(), facts)
         return facts
 
     def messages(self) -> tuple[list[Any], bool]:
         """The messages of the answer, once it has ended, and whether some are missing: of a document too large to keep
         all are."""
-        return conversation_of(self._schema.name).answered(self._document), self._members is not None
+        return conversation_of(self._schema.name).answered(self._read()), self._members is not None
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes and return them."""
@@ -71,29 +75,45 @@ class DocumentReader:
         else:
             self._kept.append(data)
             if self.size > WHOLE:
-                self._pick_members()
+                self._pick_members(b"".join(self._kept))
+                self._kept.clear()
         return data
 
     def end(self) -> bytes:
         """All has come, or no more will."""
-        if self.size > WHOLE and self._members is None:
-            self._pick_members()
-        if self._members is not None:
-            self._document = self._members.values
-        else:
-            self._document = _parsed(self._kept[0] if len(self._kept) == 1 else b"".join(self._kept))
-        self._kept.clear()
-        self.usage = self._schema.usage(self._document)
+        if self._members is None:
+            body = b"".join(self._kept)
+            self._kept.clear()
+            if len(body) <= _SHORT:
+                self._document = _parsed(body)
+            else:
+                self._unread = body
+                found = members_from(body, self._schema.usage_member)
+                if found is not None:
+                    self.usage = self._schema.usage(found)
+                    return b""
+        self.usage = self._schema.usage(self._read())
         return b""
-
-    def _pick_members(self) -> None:
-        self._members = Members(MEMBERS)
-        self._members.feed(b"".join(self._kept))
-        self._kept.clear()
 
     def text_tokens(self, count: Count) -> int:
         """Tokens of the text that came; of a document too large to keep, by its size."""
-        return (self.size + 3) // 4 if self._members is not None else count(self._schema.text(self._document))
+        document = self._read()
+        return (self.size + 3) // 4 if self._members is not None else count(self._schema.text(document))
+
+    def _read(self) -> Any:
+        """The document, once it has ended; of one too large to keep, the members that matter."""
+        if self._unread:
+            body, self._unread = self._unread, b""
+            if len(body) > WHOLE:
+                self._pick_members(body)
+            else:
+                self._document = _parsed(body)
+        return self._document
+
+    def _pick_members(self, body: bytes) -> None:
+        self._members = Members(MEMBERS)
+        self._members.feed(body)
+        self._document = self._members.values
 
 
 class StreamReader:
@@ -217,6 +237,21 @@ def tells(data: bytes, name: bytes) -> bool:
     may find one where none is, never the other way round."""
     found = data.count(name)
     return bool(found) and found > data.count(name + b":null") + data.count(name + b": null")
+
+
+def members_from(body: bytes, name: bytes) -> dict[str, Any] | None:
+    """The members of a JSON object from the last one named `name` (in quotation marks) on; None where that is no member
+    of its own.
+
+    What is parsed is the end of the body behind an opening brace. That is JSON only where the name opens a member of
+    the outermost object: the end of one further in has braces too many. In a text a quotation mark has a backslash
+    before it.
+    """
+    at = body.rfind(name)
+    if at < 1 or body[at - 1 : at] == b"\\":
+        return None
+    members = _parsed(b"{" + body[at:])
+    return members if isinstance(members, dict) else None
 
 
 def _parsed(data: bytes) -> Any:

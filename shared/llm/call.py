@@ -28,11 +28,6 @@ class LlmCall:
         self.size = size
 
     @property
-    def max_tokens(self) -> int | None:
-        """The most tokens the answer may have; None when the request sets no bound."""
-        return self.schema.max_tokens(self.body)
-
-    @property
     def asks_for_usage(self) -> bool:
         """Whether the caller wants the usage in the stream."""
         options = self.body.get("stream_options")

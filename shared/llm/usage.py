@@ -55,9 +55,11 @@ def part(value: object, name: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-# What they call the tokens of prompt and completion, and the objects with their details.
-_OF_COMPLETIONS = ("prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details")
-_OF_RESPONSES = ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
+# What they call the tokens of prompt and completion, their sum, and the objects with their details.
+_OF_COMPLETIONS = (
+    "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"
+)  # fmt: skip
+_OF_RESPONSES = ("input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details")
 # What a plain answer tells, made without a call of Python's: nearly every answer is one.
 _counts = tuple.__new__
 _NO_DETAILS = Usage(0, 0, 0)[3:]
@@ -72,18 +74,16 @@ def openai_usage(usage: object) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     if "prompt_tokens" in usage or "completion_tokens" in usage:
-        of_prompt, of_completion, prompt_details, completion_details = _OF_COMPLETIONS
+        names = _OF_COMPLETIONS
     elif "input_tokens" in usage or "output_tokens" in usage:
-        of_prompt, of_completion, prompt_details, completion_details = _OF_RESPONSES
+        names = _OF_RESPONSES
     else:
         return None
-    read = usage.get
-    prompt, completion, total = read(of_prompt), read(of_completion), read("total_tokens")
+    prompt, completion, total, asked, answered = map(usage.get, names)
     if not type(prompt) is type(completion) is type(total) is int or prompt < 0 or completion < 0:
         prompt, completion, total = number(prompt), number(completion), number(total)
     if total < prompt + completion:
         total = prompt + completion
-    asked, answered = read(prompt_details), read(completion_details)
     if not asked and not answered:
         return _counts(Usage, (prompt, completion, total, *_NO_DETAILS))
     asked = asked if isinstance(asked, dict) else {}

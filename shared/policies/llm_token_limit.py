@@ -1,5 +1,6 @@
 """llm-token-limit and azure-openai-token-limit: tokens per minute and per period, by key, over all instances."""
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
@@ -52,6 +53,24 @@ class Counting:
         self.room: Room | None = None
         self.answered = False
         self.usage: Usage | None = None
+
+    def reserve(self, mode: Reserve) -> int:
+        """What to ask for; no call to a model, such as a list of models, is let through while something is left."""
+        call, prompt = self.call, self.prompt
+        if call is None:
+            return 0
+        if prompt is None:
+            prompt = (call.size + 3) // 4 if mode != "none" else 0
+        most = call.schema.max_tokens(call.body)
+        if mode == "strict" and most is None:
+            most = longest_answer(call.model)
+        amount = self.ctx.services.get(Estimates).reserve(mode, self.key, call.model, prompt, most)
+        # A prediction larger than the limit would refuse for ever what may well fit.
+        if mode == "predict" and amount > self.limit.largest:
+            amount = max(prompt, self.limit.largest)
+        if amount > 1:
+            self.reserved = amount
+        return amount
 
     def settle(self, usage: Usage | None) -> None:
         """The exchange has ended: count what it used instead of what was reserved, and learn from it."""
@@ -118,32 +137,47 @@ class LlmTokenLimit(Policy):
 
     def __call__(self, ctx: Context) -> Waiting | None:
         """Reserve or refuse; the rest happens when the answer comes and when it has ended."""
-        limit = self._constant_limit
-        if limit is None:
+        if self._count is None:
             return self._computed(ctx)
         LlmExchange.of(ctx).call_now()  # a body that has to be read first is, before the key is evaluated
-        return self._count(ctx, limit, self.counter_key.now(ctx))
+        return self._count(ctx, self.counter_key.now(ctx))
 
     def fuse(self, fusing: Fusing) -> list[str] | None:
         """The same, where no number is an expression."""
-        limit = self._constant_limit
-        if limit is None:
+        if self._count is None:
             return None
-        count = f"{fusing.name(self._count)}(ctx, {fusing.name(limit)}, key)"
+        count = f"{fusing.name(self._count)}(ctx, key)"
         return [f"key = {fusing.value(self.counter_key)}", "within = True", f"outcome = {count}", "within = False"]
 
-    def _count(self, ctx: Context, limit: Limit, key: str | None) -> Waiting | None:
-        exchange = LlmExchange.of(ctx)
-        call = exchange.call_now()
-        counting = Counting(self, ctx, key or "", limit, call)
-        if self._counts_prompt or (call is not None and call.stream):
-            return self._waiting(exchange, counting)
-        amount = self._reserve(counting)
-        room = take_now(ctx, counting.key, limit, amount)
-        if room is None:
-            return self._wait_for_room(exchange, counting, amount)
-        self._begin(exchange, counting, room)
-        return None
+    @cached_property
+    def _count(self) -> Callable[[Context, str | None], Waiting | None] | None:
+        """Counts a request under a limit that holds for every one; None when an expression gives some of it. It knows
+        the policy's fields, because a look at a model's costs as much as a call."""
+        numbers = (self.tokens_per_minute, self.token_quota, self.token_quota_period)
+        if any(number is not None and number.compiled is not None for number in numbers):
+            return None
+        limit = self._limit_of(*(None if number is None else number.constant for number in numbers))
+        mode, counts_prompt = self.reservation, self._counts_prompt
+        tells = self._tells or self.count_cached_answers
+
+        def count(ctx: Context, key: str | None) -> Waiting | None:
+            exchange = LlmExchange.of(ctx)
+            call = exchange.call_now()
+            counting = Counting(self, ctx, key or "", limit, call)
+            if counts_prompt or (call is not None and call.stream):
+                return self._waiting(exchange, counting)
+            amount = counting.reserve(mode)
+            room = take_now(ctx, counting.key, limit, amount)
+            if room is None:
+                return self._wait_for_room(exchange, counting, amount)
+            if tells or isinstance(room, Refusal):
+                self._begin(exchange, counting, room)
+            else:
+                counting.room = room
+                exchange.on_usage(counting.settle)
+            return None
+
+        return count
 
     async def _computed(self, ctx: Context) -> None:
         """With an expression in the numbers too."""
@@ -157,7 +191,7 @@ class LlmTokenLimit(Policy):
         ctx, call = counting.ctx, counting.call
         if self._counts_prompt or (call is not None and call.stream):
             counting.prompt = await self._prompt(ctx, exchange, call)
-        amount = self._reserve(counting)
+        amount = counting.reserve(self.reservation)
         self._begin(exchange, counting, await take(ctx, counting.key, counting.limit, amount))
 
     async def _wait_for_room(self, exchange: LlmExchange, counting: Counting, amount: int) -> None:
@@ -182,14 +216,6 @@ class LlmTokenLimit(Policy):
 
     # what to reserve
 
-    @cached_property
-    def _constant_limit(self) -> Limit | None:
-        """The limit that holds for every request; None when an expression gives some of it."""
-        per_minute, quota, period = self.tokens_per_minute, self.token_quota, self.token_quota_period
-        if any(value is not None and value.compiled is not None for value in (per_minute, quota, period)):
-            return None
-        return self._limit_of(*(None if value is None else value.constant for value in (per_minute, quota, period)))
-
     async def _limit(self, ctx: Context) -> Limit:
         per_minute, quota, period = self.tokens_per_minute, self.token_quota, self.token_quota_period
         return self._limit_of(
@@ -211,24 +237,6 @@ class LlmTokenLimit(Policy):
     @cached_property
     def _counts_prompt(self) -> bool:
         return self.estimate_prompt_tokens or self.reservation == "strict"
-
-    def _reserve(self, counting: Counting) -> int:
-        """What to ask for; no call to a model, such as a list of models, is let through while something is left."""
-        call, prompt, mode = counting.call, counting.prompt, self.reservation
-        if call is None:
-            return 0
-        if prompt is None:
-            prompt = (call.size + 3) // 4 if mode != "none" else 0
-        most = call.max_tokens
-        if mode == "strict" and most is None:
-            most = longest_answer(call.model)
-        estimates = counting.ctx.services.get(Estimates)
-        amount = estimates.reserve(mode, counting.key, call.model, prompt=prompt, max_tokens=most)
-        # A prediction larger than the limit would refuse for ever what may well fit.
-        if mode == "predict" and amount > counting.limit.largest:
-            amount = max(prompt, counting.limit.largest)
-        counting.reserved = amount if amount > 1 else 1
-        return amount
 
     # what to tell
 

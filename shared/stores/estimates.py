@@ -21,7 +21,7 @@ class Estimates:
         self._means: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._max_entries = max_entries
 
-    def reserve(self, mode: Reserve, key: str, model: str, *, prompt: int, max_tokens: int | None) -> int:
+    def reserve(self, mode: Reserve, key: str, model: str, prompt: int, max_tokens: int | None) -> int:
         """Return the tokens to reserve; raises ValueError for ``strict`` without ``max_tokens``."""
         match mode:
             case "predict":

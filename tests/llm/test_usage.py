@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.llm.answer import UNREAD, WHOLE, DocumentReader, StreamReader, decoder
+from shared.llm.answer import UNREAD, WHOLE, DocumentReader, StreamReader, decoder, members_from
 from shared.llm.json_members import Members
 from shared.llm.schemas import ANY_JSON, SCHEMAS, schema_of
 from shared.llm.schemas.chat_completions import CHAT_COMPLETIONS
@@ -226,6 +226,43 @@ def test_members_of_any_document_are_found_in_any_pieces(document: dict[str, Any
     for at in range(0, len(data), size):
         members.feed(data[at : at + size])
     assert members.values == ({"usage": usage} if usage is not None else {})
+
+
+QUOTED = st.sampled_from(['"usage"', '"usage":{}', 'a"usage', '\\"usage":1', "\\", '\\"', ',"usage":{"a":1}}', "usage"])
+NESTED = st.recursive(
+    QUOTED | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(QUOTED, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(before=st.dictionaries(QUOTED, NESTED, max_size=4), usage=NESTED, after=st.dictionaries(QUOTED, NESTED))
+@settings(max_examples=400, deadline=None)
+def test_the_end_of_a_document_tells_what_the_whole_tells(
+    before: dict[str, Any], usage: Any, after: dict[str, Any]
+) -> None:
+    after.pop("usage", None)
+    for document in ({**before, "usage": usage}, {**before, "usage": usage, **after}, before, [{"usage": usage}]):
+        for indent in (None, 1):
+            found = members_from(json.dumps(document, indent=indent).encode(), b'"usage"')
+            if found is not None:
+                assert isinstance(document, dict)
+                assert found == {name: document[name] for name in found}
+    before.pop("usage", None)
+    assert members_from(json.dumps({**before, "usage": 1}).encode(), b'"usage"') == {"usage": 1}
+
+
+def test_a_long_document_is_parsed_for_more_than_its_usage_only_when_somebody_asks() -> None:
+    schema = schema_of("/v1/embeddings", {})
+    document = {"object": "list", "data": [{"embedding": [0.25] * 5_000}], "model": "m", "usage": {"prompt_tokens": 7}}
+    reader = DocumentReader(schema, json.dumps(document).encode())
+    reader.end()
+    assert reader.usage == Usage(7, 0, 7)
+    assert reader.model == "m"
+    for broken in (json.dumps(document)[:-1], json.dumps(document) + "}", "[" + json.dumps(document) + "]"):
+        reader = DocumentReader(schema, broken.encode())
+        reader.end()
+        assert (reader.usage, reader.model) == (None, "")
 
 
 @pytest.mark.parametrize(
