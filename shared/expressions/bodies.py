@@ -11,7 +11,7 @@ from shared.expressions.json_tokens import JObject, JToken
 from shared.expressions.lists import NetArray, NetDictionary
 from shared.expressions.nettypes import NetType, TypeRef, returning
 from shared.expressions.run import Run
-from shared.message import BodyNotBuffered
+from shared.message import BodyNotBuffered, GatewayResponse
 
 Types = tuple[TypeRef, ...]
 
@@ -48,11 +48,14 @@ def _text(content: bytes, body: Body) -> str:
         return content.decode("utf-8", "replace").removeprefix("\ufeff")
 
 
-def _as(run: Run, types: Types, body: Body, preserveContent: bool = False) -> Any:
+def _as(run: Run, types: Types, maybe: Body | None, preserveContent: bool = False) -> Any:
+    """The body as T. The null that a request without a body has in its place reads as an empty one: documents that ask
+    before they look and those that do not run both."""
     if not types:
         raise ExpressionFailed("ArgumentException", "As needs a type.")
-    content = body.take(run, preserveContent is True)
     name = types[0].net.name
+    body = maybe if maybe is not None else Body(GatewayResponse(200))
+    content = body.take(run, preserveContent is True or maybe is None)
     if content is None:
         return None
     if name in ("JObject", "JArray", "JToken", "JValue", "dynamic"):
@@ -81,9 +84,10 @@ def as_json(content: bytes, body: Body, name: str) -> JToken | None:
     return parse(_text(content, body), name)
 
 
-def _form(run: Run, body: Body, preserveContent: bool = False) -> NetDictionary | None:
+def _form(run: Run, maybe: Body | None, preserveContent: bool = False) -> NetDictionary | None:
     """``AsFormUrlEncodedContent``: names with all their values."""
-    content = body.take(run, preserveContent is True)
+    body = maybe if maybe is not None else Body(GatewayResponse(200))
+    content = body.take(run, preserveContent is True or maybe is None)
     if content is None:
         return None
     made = NetDictionary()

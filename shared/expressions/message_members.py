@@ -174,6 +174,11 @@ URL = NetType(
 FOUNDRY = NetType("IFoundry", properties=returning("string", Deployment=attribute("foundry_deployment")))
 
 
+def _request_body(request: Any) -> MessageBody | None:
+    """Null for a request without a body (API Management policy expressions, context.Request)."""
+    return None if request.body == b"" and not request.consumed else MessageBody(request)
+
+
 def _certificate(request: Any) -> Any:
     return None if request.certificate is None else certificate(request.certificate)
 
@@ -184,7 +189,7 @@ REQUEST = NetType(
     | returning("IUrl", Url=attribute("url"), OriginalUrl=attribute("original_url"))
     | returning("Headers", Headers=lambda request: Headers(request.headers))
     | returning("TextMap", MatchedParameters=lambda request: ValueMap(request.matched_parameters))
-    | returning("IMessageBody", Body=MessageBody)
+    | returning("IMessageBody", Body=_request_body)
     | returning("X509Certificate2", Certificate=_certificate)
     | returning("IFoundry", Foundry=lambda request: request)
     | returning("IPrivateEndpointConnection", PrivateEndpointConnection=lambda request: None),

@@ -97,6 +97,15 @@ def test_an_xml_body_reads_as_elements() -> None:
     assert evaluate("context.Request.Body.As<XDocument>(true).Root.Name.LocalName", ctx) == "a"
 
 
+def test_a_request_without_a_body_has_null_there_and_reads_as_an_empty_one() -> None:
+    assert evaluate("context.Request.Body == null", context(body=b""))
+    assert not evaluate("context.Request.Body == null", context())
+    assert evaluate('context.Request.Body?.As<string>(true) ?? "none"', context(body=b"")) == "none"
+    assert evaluate("context.Request.Body.As<string>(true).Length", context(body=b"")) == 0
+    read = "{ var all = context.Request.Body.As<string>(); return context.Request.Body == null; }"
+    assert not evaluate(read)
+
+
 def test_changing_json_does_not_change_the_body() -> None:
     ctx = context()
     evaluate('{ var b = context.Request.Body.As<JObject>(true); b["model"] = "x"; return b.ToString(); }', ctx)
