@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from typing import Any
 
 from shared.expressions.errors import ExpressionFailed, argument_null
@@ -16,6 +17,9 @@ from shared.expressions.json_tokens import (
 )
 from shared.expressions.lists import NetArray, NetDictionary, NetList
 from shared.expressions.nettypes import TypeRef
+
+
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_json(source: Any) -> Any:
@@ -36,6 +40,15 @@ def read_json(source: Any) -> Any:
 
 
 def _loaded(content: str) -> Any:
+    found = _leniently(content)
+    if _HALF.search(content) is None:
+        return found
+    # Half a surrogate pair has no UTF-8; .NET writes the replacement character, too, when a text leaves it.
+    whole = json.dumps(found, ensure_ascii=False).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return json.loads(whole)
+
+
+def _leniently(content: str) -> Any:
     try:
         return json.loads(content, strict=False)
     except json.JSONDecodeError:

@@ -162,6 +162,7 @@ JSON = [
         '{ dynamic d = JObject.Parse("{\\"a\\": [{\\"b\\": 1}, {\\"b\\": 2}]}"); int s = 0; foreach (var x in d.a) { s += (int)x.b; } return s; }',
         3,
     ),
+    ('Uri.EscapeDataString(JObject.Parse("{\\"a\\": \\"x\\\\ud83d\\"}")["a"].ToString())', "x%EF%BF%BD"),
     # Newtonsoft's arrays look for the token itself, not for its value.
     ('JArray.Parse("[\\"a\\", \\"b\\"]").Contains("a")', False),
     ('{ var a = JArray.Parse("[\\"a\\", \\"b\\"]"); return a.Contains(a[1]) && a.IndexOf(a[1]) == 1; }', True),
