@@ -23,20 +23,20 @@ SINGLE = (
 )
 
 
-def mapped(schema: Json, change: Callable[[dict[str, Any]], dict[str, Any]], *, groups: bool = True) -> Json:
-    """The schema with `change` applied to it and to the schemas in it, the inner ones first; those in groups (allOf,
-    anyOf, oneOf) only with `groups`. What is no schema comes back as it is."""
+def mapped(schema: Json, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Json:
+    """The schema with `change` applied to it and to the schemas in it, the inner ones first. What is no schema comes
+    back as it is."""
     if not isinstance(schema, dict):
         return schema
 
     def inner(part: Json) -> Json:
-        return mapped(part, change, groups=groups)
+        return mapped(part, change)
 
     made = dict(schema)
     for name, value in schema.items():
         if name in NAMED and isinstance(value, dict):
             made[name] = {key: inner(one) for key, one in value.items()}
-        elif name in LISTED and isinstance(value, list) and (groups or name not in GROUPS):
+        elif name in LISTED and isinstance(value, list):
             made[name] = [inner(one) for one in value]
         elif name in SINGLE and isinstance(value, dict):
             made[name] = inner(value)

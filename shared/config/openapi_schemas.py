@@ -109,8 +109,9 @@ def _as_2020_12(schema: dict[str, Any]) -> dict[str, Any]:
     part = {name: value for name, value in schema.items() if name in KEYWORDS}
     if part.get("type") == "file":
         del part["type"]
-    if "required" in part and not isinstance(part["required"], list):  # `required: true` on a property, as in draft 3
-        del part["required"]
+    required = part.pop("required", None)
+    if isinstance(required, list):  # not so `required: true` on a property, as in draft 3
+        part["required"] = [name for index, name in enumerate(required) if name not in required[:index]]
     if isinstance(part.get("items"), list):
         part["prefixItems"] = part.pop("items")
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):

@@ -4,7 +4,8 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from shared.config.json_schema import GROUPS, Json, mapped
+from shared.config.json_schema import Json
+from shared.policies.overridden_schemas import folded, overridden
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -57,24 +58,17 @@ def declared_content(
 
     from shared.policies.json_validators import checked, registry_of, validator
 
-    resources = {f"/schemas/{id}": prepared(one, additional, fold_case) for id, one in known.items()}
-    whole = prepared(schema, additional, fold_case)
-    if not isinstance(whole, dict):
+    if not isinstance(schema, dict):
         raise ValueError("the schema is not a JSON object")
-    checked(whole)
-    registry = registry_of({ROOT: whole, **{uri: one for uri, one in resources.items() if isinstance(one, dict)}})
+    checked(schema)
+    declared = {ROOT: schema, **{f"/schemas/{id}": one for id, one in known.items() if isinstance(one, dict)}}
+    registry = registry_of(overridden(declared, additional, fold_case))
     if ref:
         try:
             registry.resolver(ROOT).lookup(ref)
         except Unresolvable:
             raise ValueError(f"schema-ref {ref} is not in the schema") from None
-    return JsonContent(validator({"$ref": ROOT + (ref or "")}, registry, like=whole), fold_case=fold_case)
-
-
-def prepared(schema: Json, additional: bool | None, fold_case: bool) -> Json:
-    """A schema with the overrides of a `content` element in it."""
-    schema = schema if additional is None else with_additional(schema, additional)
-    return folded_schema(schema) if fold_case else schema
+    return JsonContent(validator({"$ref": ROOT + (ref or "")}, registry, like=schema), fold_case=fold_case)
 
 
 def conformance(validator: "Validator", value: Json) -> list[str]:
@@ -150,41 +144,3 @@ def _parser() -> Any:
     from lxml import etree
 
     return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-
-
-def with_additional(schema: Json, allowed: bool) -> Json:
-    """The schema with every object in it open or closed to further properties. Schemas inside allOf, anyOf and oneOf
-    stay as they are when closing: each of them sees the properties of the others as further ones."""
-    return mapped(schema, lambda part: _opened(part, allowed), groups=allowed)
-
-
-def _opened(part: dict[str, Any], allowed: bool) -> dict[str, Any]:
-    further = ("additionalProperties", "unevaluatedProperties")
-    closed = {name: value for name, value in part.items() if name not in further}
-    if allowed:
-        return closed
-    groups = any(name in part for name in (*GROUPS, "$ref"))
-    if not ("properties" in part or part.get("type") == "object"):
-        return part
-    return {**closed, "unevaluatedProperties" if groups else "additionalProperties": False}
-
-
-def folded_schema(schema: Json) -> Json:
-    """The schema with property names in lower case."""
-
-    def fold(part: dict[str, Any]) -> dict[str, Any]:
-        part = dict(part)
-        if isinstance(part.get("properties"), dict):
-            part["properties"] = {name.lower(): value for name, value in part["properties"].items()}
-        if isinstance(part.get("required"), list):
-            part["required"] = [str(name).lower() for name in part["required"]]
-        return part
-
-    return mapped(schema, fold)
-
-
-def folded(document: Json) -> Json:
-    """A document with property names in lower case."""
-    if isinstance(document, dict):
-        return {name.lower(): folded(value) for name, value in document.items()}
-    return [folded(value) for value in document] if isinstance(document, list) else document

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from shared.config.definition import PREFIX, URI, Body, DocumentDefinition, OperationDefinition, Parameter
 from shared.config.json_schema import Json, mapped
-from shared.policies.content_schema import JsonContent, prepared
+from shared.policies.content_schema import JsonContent
+from shared.policies.overridden_schemas import one_overridden, overridden
 from shared.policies.parameter_value import ParameterValue
 
 if TYPE_CHECKING:
@@ -71,19 +72,18 @@ class Definition:
     def _validator(self, schema: Json, what: str, sent: Sent, additional: bool | None, fold_case: bool) -> "Validator":
         from shared.policies.json_validators import registry_of, validator
 
-        def ready(one: Json) -> Json:
-            return prepared(mapped(one, self._without_unsent(sent)), additional, fold_case)
-
+        without_unsent = self._without_unsent(sent)
         key = (sent, additional, fold_case)
         if key not in self._registries:
             if self._named is None:
                 listed = self._document.schemas.items()
                 self._named = {name: one for name, one in listed if self._is_schema(one, f"schema {name}")}
-            named = {name: ready(one) for name, one in self._named.items()}
-            self._registries[key] = registry_of({URI: {"$defs": named}})
+            named = {name: mapped(one, without_unsent) for name, one in self._named.items()}
+            self._registries[key] = registry_of(overridden({URI: {"$defs": named}}, additional, fold_case))
         if not self._is_schema(schema, what):
             schema = {"$ref": f"{PREFIX}{what}"}  # leads nowhere: whoever is checked against it is told
-        return validator(ready(schema), self._registries[key])
+        ready = one_overridden(mapped(schema, without_unsent), URI, additional, fold_case)
+        return validator(ready, self._registries[key])
 
     def _is_schema(self, schema: Json, what: str) -> bool:
         from shared.policies.json_validators import checked

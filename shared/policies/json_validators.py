@@ -10,7 +10,7 @@ import jsonschema
 import regex  # type: ignore[import-untyped]
 from jsonschema.protocols import Validator
 from referencing import Registry, Resource
-from referencing.jsonschema import DRAFT202012
+from referencing.jsonschema import DRAFT202012, specification_with
 
 from shared.config.json_schema import Json, mapped
 from shared.expressions.errors import ExpressionFailed
@@ -80,10 +80,15 @@ def _is_old(schema: Mapping[str, Any]) -> bool:
 
 def registry_of(resources: Mapping[str, Json]) -> "Registry[Any]":
     """Schemas that refer to each other, by URI."""
-    made = [
-        (uri, Resource.from_contents(schema, default_specification=DRAFT202012)) for uri, schema in resources.items()
-    ]
-    return Registry[Any]().with_resources(made)
+    return Registry[Any]().with_resources([(uri, _resource(schema)) for uri, schema in resources.items()])
+
+
+def _resource(schema: Json) -> "Resource[Any]":
+    """A schema as its version has it, without the name of the version: a validator would go on with its own rules."""
+    if not isinstance(schema, dict) or "$schema" not in schema:
+        return DRAFT202012.create_resource(schema)
+    version = specification_with(str(schema["$schema"]), default=DRAFT202012)
+    return version.create_resource({name: value for name, value in schema.items() if name != "$schema"})
 
 
 def validator(schema: Json, registry: "Registry[Any]", *, like: Json = None) -> Validator:
@@ -97,7 +102,9 @@ def validator(schema: Json, registry: "Registry[Any]", *, like: Json = None) -> 
 @lru_cache(maxsize=8)
 def _bounded(kind: type[Validator]) -> Any:
     extend: Any = jsonschema.validators.extend
-    return extend(kind, {"pattern": _pattern})
+    # Schemas are closed with unevaluatedProperties (see overridden_schemas), which is newer than draft 7.
+    newer = jsonschema.Draft202012Validator.VALIDATORS["unevaluatedProperties"]
+    return extend(kind, {"pattern": _pattern, "unevaluatedProperties": newer})
 
 
 def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:

@@ -128,6 +128,21 @@ def test_what_the_attributes_of_content_change(
         assert gateway.call("POST", "/chat", json=body).status_code == status
 
 
+@pytest.mark.parametrize("version", ["draft-07/schema", "2020-12/schema"])
+def test_schemas_of_any_version_are_closed_whole_and_bounded_in_time(echo: Service, version: str) -> None:
+    inherits = {"allOf": [{"$ref": "#/$defs/named"}], "properties": {"slow": {"pattern": "(a+)+$"}}}
+    named = {"type": "object", "properties": {"name": {"type": "string"}}}
+    address = f"{'https' if version.startswith('2') else 'http'}://json-schema.org/"
+    schema = {"$schema": f"{address}{'draft/' if version.startswith('2') else ''}{version}", **inherits}
+    files = {**FILES, "chat.json": json.dumps({**schema, "$defs": {"named": named}})}
+    xml = document(inbound=checking(JSON % 'allow-additional-properties="false"', size=9000))
+    with policies(xml, echo.url, config=CONFIG, files=files) as gateway:
+        for body, status in (({"name": "a"}, 200), ({"name": 1}, 400), ({"more": 1}, 400), ({"slow": "a"}, 200)):
+            assert gateway.call("POST", "/chat", json=body).status_code == status, body
+        answer = gateway.call("POST", "/chat", json={"slow": f"{'a' * 5000}!"})
+        assert answer.status_code == 400 and answer.elapsed.total_seconds() < 5
+
+
 def test_content_types_can_count_as_others(echo: Service) -> None:
     types = """<content-type-map missing-content-type-value="application/json">
         <type from="application/hal+json" to="application/json" />

@@ -11,7 +11,7 @@ from tests.support.backend import Backend, Script
 
 ITEM = {
     "type": "object",
-    "required": ["id", "name", "secret"],
+    "required": ["id", "name", "secret", "name"],
     "properties": {
         "id": {"type": "string", "format": "uuid", "readOnly": True},
         "name": {"type": "string", "description": "What it is called", "maxLength": 5},
@@ -56,8 +56,8 @@ ID = "9f2c1c9e-6a68-4b0e-8d5a-0a6a3a3f6f11"
 GOOD = {"name": "lamp", "secret": "s"}
 
 
-def checking(contents: str, *, other: str = "prevent") -> str:
-    return f"""<validate-content unspecified-content-type-action="{other}" max-size="1000"
+def checking(contents: str, *, other: str = "prevent", size: int = 1000) -> str:
+    return f"""<validate-content unspecified-content-type-action="{other}" max-size="{size}"
         size-exceeded-action="prevent">{contents}</validate-content>"""
 
 
@@ -146,6 +146,14 @@ def test_a_response_conforms_to_the_definition_of_its_status_code() -> None:
         assert outcome(500, {"id": ID}) == "Unspecified content type application/json is not allowed."
 
 
+def test_a_larger_body_is_checked_beside_other_requests() -> None:
+    with defined(SHOP, inbound=checking(ONLY_JSON, size=100_000)) as shop:
+        parts = [GOOD] * 1000
+        assert shop.post("/items", json={**GOOD, "parts": parts}).status_code == 200
+        answer = shop.post("/items", json={**GOOD, "parts": [*parts, {**GOOD, "name": "lamp post"}]})
+        assert answer.status_code == 400 and "Path 'parts/1000/name'" in said(answer)
+
+
 def test_content_types_are_those_of_the_definition() -> None:
     def status(body: bytes, kind: str) -> int:
         return shop.post("/items", content=body, headers={"content-type": kind}).status_code
@@ -216,3 +224,44 @@ def test_an_event_stream_is_not_read(contents: str, other: str, specified: dict[
         with gateway.client.stream("POST", "/api/v1/chat/completions", json=ask, timeout=5) as answer:
             assert (answer.status_code, answer.headers.get("x-message", "")) == (502 if message else 200, message)
             assert message or next(answer.iter_bytes()).startswith(b"data: ")
+
+
+PET = {"type": "object", "properties": {"name": {"type": "string"}, "owner": {"$ref": "#/components/schemas/person"}}}
+DOG = {"allOf": [{"$ref": "#/components/schemas/pet"}, {"properties": {"barks": {"type": "boolean"}}}]}
+PETS = {
+    "openapi": "3.0.3",
+    "paths": {
+        "/pets": {
+            "post": {
+                "requestBody": {
+                    "content": {
+                        "application/json": {"schema": {"$ref": "#/components/schemas/dog"}},
+                        "application/either": {"schema": {"oneOf": [{"$ref": "#/components/schemas/dog"}]}},
+                        "application/plain": {"schema": {"$ref": "#/components/schemas/pet"}},
+                    }
+                },
+                "responses": {},
+            }
+        }
+    },
+    "components": {"schemas": {"pet": PET, "dog": DOG, "person": {"type": "object", "properties": {"age": {}}}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("json", {"name": "Rex", "barks": True, "owner": {"age": 9}}, 200),
+        ("json", {"name": "Rex", "more": 1}, 400),
+        ("json", {"owner": {"age": 9, "more": 1}}, 400),
+        ("either", {"name": "Rex", "barks": True}, 200),
+        ("either", {"name": "Rex", "more": 1}, 400),
+        ("plain", {"name": "Rex"}, 200),
+        ("plain", {"name": "Rex", "barks": True}, 400),
+    ],
+)
+def test_a_schema_made_of_others_is_closed_as_a_whole(kind: str, body: object, status: int) -> None:
+    """A schema that inherits has the properties of the one it inherits from."""
+    with defined(PETS, inbound=checking(ANY % 'allow-additional-properties="false"')) as shop:
+        sent = {"content": json.dumps(body).encode(), "headers": {"content-type": f"application/{kind}"}}
+        assert shop.post("/pets", **sent).status_code == status
