@@ -18,7 +18,6 @@ from shared.expressions.json_tokens import (
 from shared.expressions.lists import NetArray, NetDictionary, NetList
 from shared.expressions.nettypes import TypeRef
 
-
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
