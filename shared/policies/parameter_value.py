@@ -93,11 +93,16 @@ class ParameterValue:
         if self.unread:
             raise ValueError(self.unread)
         if "array" in self._types:
+            only_arrays = self._types <= {"array", "null"}
             items = self._items(texts)
-            yield [_reading(text, self._of_items) for text in items]
+            try:
+                yield [_reading(text, self._of_items) for text in items]
+            except Unreadable:
+                if only_arrays:
+                    raise
             if "string" in self._of_items:
                 yield items
-            if self._types <= {"array", "null"}:
+            if only_arrays:
                 return
         yield from _texts_readings(_only(texts), self._types)
 

@@ -112,10 +112,9 @@ class Specified:
                 owner, property_ = self._owners[lower]
                 objects.setdefault(owner, {})[property_] = texts
             elif lower in actions.named or lower not in uncounted:
-                text = f"Unspecified {self._kind.word} {name} is not allowed."
-                violations.add(
-                    Violation(name, self._kind.type, "Unspecified", text, text), actions.of(name, specified=False)
-                )
+                if (action := actions.of(name, specified=False)) != "ignore":
+                    text = f"Unspecified {self._kind.word} {name} is not allowed."
+                    violations.add(Violation(name, self._kind.type, "Unspecified", text, text), action)
         self._check_objects(objects, actions, violations)
         self._check_missing(present, objects, actions, violations, uncounted)
 

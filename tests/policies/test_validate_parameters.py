@@ -148,6 +148,7 @@ def test_objects_and_json_in_the_query() -> None:
         {"in": "query", "name": "area", "schema": {"properties": {"size": {"type": "integer"}}}},
         {"in": "query", "name": "filter", "content": {"application/json": {"schema": {"$ref": "#/components/place"}}}},
         {"in": "query", "name": "either", "schema": {"oneOf": [{"type": "integer"}, {"enum": ["all"]}]}},
+        {"in": "query", "name": "days", "explode": False, "schema": {"anyOf": [tags, {"enum": ["all"]}]}},
     ]
     paths = {"/near": {"get": {"parameters": parameters, "responses": {}}}}
     policy = """<validate-parameters specified-parameter-action="prevent" unspecified-parameter-action="ignore">
@@ -159,6 +160,8 @@ def test_objects_and_json_in_the_query() -> None:
             "size=3",
             'filter={"lat": 1}',
             "either=all",
+            "days=1,2",
+            "days=all",
             "either=5",
         ):
             assert shop.get(f"/near?{good}").status_code == 200, good
@@ -172,6 +175,7 @@ def test_objects_and_json_in_the_query() -> None:
             "filter={}",
             "filter={",
             "either=some",
+            "days=some",
         ):
             assert shop.get(f"/near?{bad}").status_code == 400, bad
 
