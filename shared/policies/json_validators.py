@@ -104,12 +104,58 @@ def _bounded(kind: type[Validator]) -> Any:
     extend: Any = jsonschema.validators.extend
     # Schemas are closed with unevaluatedProperties (see overridden_schemas), which is newer than draft 7.
     newer = jsonschema.Draft202012Validator.VALIDATORS["unevaluatedProperties"]
-    return extend(kind, {"pattern": _pattern, "unevaluatedProperties": newer})
+    own = {"pattern": _pattern, "patternProperties": _pattern_properties, "uniqueItems": _unique_items}
+    others = _additional_properties(kind.VALIDATORS["additionalProperties"])
+    return extend(kind, {**own, "additionalProperties": others, "unevaluatedProperties": newer})
 
 
 def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
-    if isinstance(value, str) and not _compiled(pattern).search(value, timeout=PATTERN_SECONDS):
+    if isinstance(value, str) and not _matches(pattern, value):
         yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+def _pattern_properties(
+    validator: Any, patterns: Mapping[str, Any], value: Any, schema: Any
+) -> Iterator[jsonschema.ValidationError]:
+    for pattern, part in patterns.items() if isinstance(value, dict) else ():
+        for name, member in value.items():
+            if _matches(pattern, name):
+                yield from validator.descend(member, part, path=name, schema_path=pattern)
+
+
+def _additional_properties(standard: Any) -> Any:
+    """The keyword as the validator has it, for what no pattern of names takes."""
+
+    def check(validator: Any, wanted: Any, value: Any, schema: Any) -> Any:
+        patterns = schema.get("patternProperties")
+        if not patterns or not isinstance(value, dict):
+            return standard(validator, wanted, value, schema)
+        others = {name: member for name, member in value.items() if not any(_matches(one, name) for one in patterns)}
+        return standard(validator, wanted, others, {"properties": schema.get("properties", {})})
+
+    return check
+
+
+def _unique_items(validator: Any, wanted: Any, value: Any, schema: Any) -> Iterator[jsonschema.ValidationError]:
+    if wanted and isinstance(value, list) and len({_identity(one) for one in value}) < len(value):
+        yield jsonschema.ValidationError("the array has non-unique elements")
+
+
+def _identity(value: Json) -> object:
+    """What is the same for equal JSON values, and for no others (JSON Schema, 4.2.2: 1 and 1.0 are equal)."""
+    match value:
+        case dict():
+            return frozenset((name, _identity(member)) for name, member in value.items())
+        case list():
+            return tuple([_identity(one) for one in value])
+        case bool():
+            return bool, value
+    return value
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Whether a pattern is found in a text; TimeoutError when that takes too long."""
+    return _compiled(pattern).search(text, timeout=PATTERN_SECONDS) is not None
 
 
 @lru_cache(maxsize=1024)
