@@ -333,6 +333,13 @@ class Context:
         """
         self._on_reply.append(callback)
 
+    def on_end(self, reply: ReplyCallback, completion: CompletionCallback) -> None:
+        """Run `reply` as `on_reply` does and `completion` as `on_completion` does."""
+        if self._on_completion is None:
+            raise RuntimeError("the exchange has ended")
+        self._on_reply.append(reply)
+        self._on_completion.append(completion)
+
     async def before_reply(self) -> None:
         """Run the reply callbacks, the last registered first, so that each wraps what came before it."""
         while self._on_reply:

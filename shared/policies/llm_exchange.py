@@ -96,8 +96,7 @@ class LlmExchange:
         found: LlmExchange | None = ctx.notes.get(cls)
         if found is None:
             found = ctx.notes[cls] = ctx.backends = cls(ctx)
-            ctx.on_reply(found._settle_before_reply)
-            ctx.on_completion(found._complete)
+            ctx.on_end(found._settle_before_reply, found._complete)
         return found
 
     def on_answer(self, callback: Answered) -> None:
@@ -251,15 +250,17 @@ class LlmExchange:
 
     def _settle_before_reply(self, ctx: Context) -> Coroutine[Any, Any, None] | None:
         """Settle a plain answer that is there as a whole before the caller has it and may call again."""
-        attempt = self._attempt
-        if attempt is not None:
-            return self._settle_read(attempt) if attempt.whole else None
+        if self._attempt is not None:
+            return self._complete() if self._attempt.whole else None
         return self._settle_cached(ctx.response) if self._counts_cached and ctx.response is not None else None
 
-    def _settle_read(self, attempt: Attempt) -> Coroutine[Any, Any, None] | None:
+    def _complete(self, completion: Completion | None = None) -> Coroutine[Any, Any, None] | None:
         """Settle with what there is to read of the answer, if that tells the usage."""
-        told = attempt.told()
-        if told is None:
+        if self._on_usage is None:
+            return None
+        attempt = self._attempt
+        told = attempt.told() if attempt is not None else None
+        if told is None and attempt is not None:
             return self._settle_estimated(attempt)
         self._settle(told)
         return None
@@ -275,14 +276,6 @@ class LlmExchange:
             await self._tell(attempt, response)
         if attempt.whole:
             self._settle(await self._usage_of(attempt))
-
-    def _complete(self, completion: Completion) -> Coroutine[Any, Any, None] | None:
-        if self._on_usage is None:
-            return None
-        if self._attempt is not None:
-            return self._settle_read(self._attempt)
-        self._settle(None)
-        return None
 
     def _settle(self, usage: Usage | None) -> None:
         callbacks, self._on_usage, self._on_answer = self._on_usage, None, ()

@@ -19,11 +19,12 @@ from shared.policies.fused import Fusing
 from shared.policies.llm_exchange import LlmExchange
 from shared.policies.policy import Policy, Section
 from shared.policies.run import Waiting
-from shared.stores.estimates import Estimates, Reserve
+from shared.stores.estimates import FIRST_GUESS, Estimates
 from shared.stores.limits import Limit, OnStorageError, Quota, Refusal, Window
 from shared.stores.periods import Calendar
 
 Tokens = Annotated[int, Field(gt=0)]
+Reserve = Literal["predict", "strict", "none"]
 Period = Literal["Hourly", "Daily", "Weekly", "Monthly", "Yearly"]
 
 # APIM's words; Responses and Anthropic messages can be counted as well.
@@ -59,15 +60,20 @@ class Counting:
         call, prompt = self.call, self.prompt
         if call is None:
             return 0
-        if prompt is None:
-            prompt = (call.size + 3) // 4 if mode != "none" else 0
-        most = call.schema.max_tokens(call.body)
-        if mode == "strict" and most is None:
-            most = longest_answer(call.model)
-        amount = self.ctx.services.get(Estimates).reserve(mode, self.key, call.model, prompt, most)
-        # A prediction larger than the limit would refuse for ever what may well fit.
-        if mode == "predict" and amount > self.limit.largest:
-            amount = max(prompt, self.limit.largest)
+        if mode == "none":
+            amount = prompt or 0
+        else:
+            if prompt is None:
+                prompt = (call.size + 3) // 4
+            most = call.schema.max_tokens(call.body)
+            if mode == "strict":
+                amount = prompt + (longest_answer(call.model) if most is None else most)
+            else:
+                answer = round(self.ctx.services.get(Estimates).get((self.key, call.model), FIRST_GUESS))
+                amount = prompt + (answer if most is None or answer < most else most)
+                # A prediction larger than the limit would refuse for ever what may well fit.
+                if amount > self.limit.largest:
+                    amount = max(prompt, self.limit.largest)
         if amount > 1:
             self.reserved = amount
         return amount

@@ -135,7 +135,7 @@ class Counter:
             for each, taken in book.take(amount):
                 if self._windowed:
                     self._shards[each.shard].move(each.bucket, bucket, taken)
-        self._own.note(bucket, amount)
+        self._own.present += amount
         if book.balance < self._low_water and self._task is None:
             self._refilling(amount)
         return Admission(self, amount, bucket, lease.shard, lease.age, self._periods)
@@ -180,6 +180,7 @@ class Counter:
         """Give back what ended, and enter the next bucket and the next period when one ended."""
         self._bucket, self._oldest = self._buckets.at(now), self._buckets.oldest(now)
         self._bucket_end = self._buckets.end(self._bucket)
+        self._own.enter(self._bucket)
         for lease in self._leases.ended(now):
             self._give_back(lease)
         if now >= self._period_end:

@@ -13,23 +13,33 @@ class OwnUse:
     it. Quotas: the same proportion of what was left as it had of what was used.
     """
 
-    __slots__ = ("_amounts", "_buckets", "_quota_room", "_share", "_total")
+    __slots__ = ("_amounts", "_bucket", "_buckets", "_quota_room", "_share", "_total", "present")
 
     def __init__(self, buckets: Buckets) -> None:
+        self.present = 0
+        """What was admitted in the bucket entered last, for whoever admits to add to."""
+        self._bucket = 0
         self._buckets = buckets
         self._amounts: dict[int, int] = {}
         self._total = 0
         self._share = 0.0
         self._quota_room: list[float] = []
 
+    def enter(self, bucket: int) -> None:
+        """From now on `present` is this bucket's."""
+        if self.present:
+            self.note(self._bucket, self.present)
+        self._bucket, self.present = bucket, 0
+
     def note(self, bucket: int, amount: int) -> None:
-        """Count an admission, or the correction of one."""
+        """Count an admission in any bucket, or the correction of one."""
         amounts = self._amounts
         amounts[bucket] = amounts.get(bucket, 0) + amount
         self._total += amount
 
     def new_period(self) -> None:
         """Forget what was used in the period that ended."""
+        self.enter(self._bucket)
         self._total = 0
 
     @property
@@ -44,6 +54,7 @@ class OwnUse:
 
     def in_window(self, now: float) -> int:
         """Return what was admitted in the window that ends now."""
+        self.enter(self._bucket)
         self.forget_before(self._buckets.oldest(now))
         return sum(self._amounts.values())
 

@@ -58,13 +58,13 @@ class Limiter:
             outage=Breaker(random_source),
         )
         self._max_counters = max_counters
-        self._counters: dict[tuple[str, Limit], Counter] = {}
-        self._leaving: dict[tuple[str, Limit], Counter] = {}
+        self._counters: dict[tuple[str, str], Counter] = {}
+        self._leaving: dict[tuple[str, str], Counter] = {}
         self._flusher: asyncio.Task[None] | None = None
 
     def try_admit(self, key: str, limit: Limit, amount: int) -> Admission | Refusal | None:
         """Decide at once when memory suffices (microseconds, no await); None: call ``admit_after_miss``."""
-        counter = self._counters.get((key, limit))
+        counter = self._counters.get((key, limit.name))
         if counter is None:
             return self._make(key, limit).try_admit(amount)
         counter.recent = True
@@ -90,14 +90,14 @@ class Limiter:
 
     def counter(self, key: str, limit: Limit) -> Counter:
         """Return the counter, made on first use; holding on to it saves the lookup."""
-        counter = self._counters.get((key, limit))
+        counter = self._counters.get((key, limit.name))
         if counter is None:
             return self._make(key, limit)
         counter.recent = True
         return counter
 
     def _make(self, key: str, limit: Limit) -> Counter:
-        name = (key, limit)
+        name = (key, limit.name)
         counter = self._leaving.pop(name, None) or Counter(key, limit, self._instance)
         if len(self._counters) >= self._max_counters:
             self._push_one_out()

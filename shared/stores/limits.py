@@ -51,21 +51,17 @@ class Limit:
     on_storage_error: OnStorageError = "bounded"
     largest: int = field(default=0, init=False, repr=False, compare=False)
     """The most one request can ever be admitted with: what the smallest shard has."""
-    _hash: int = field(default=0, init=False, repr=False, compare=False)
+    name: str = field(default="", init=False, repr=False, compare=False)
+    """All of it as a text: the limiter looks limits up for every request, and a text remembers its hash."""
 
     def __post_init__(self) -> None:
         if self.window is None and not self.quotas:
             raise ValueError("a limit needs a window or a quota")
         if not 1 <= self.shards <= 100:
             raise ValueError("shards is 1 to 100")
-        shape = (self.window, self.quotas, self.unit, self.shards, self.on_storage_error)
         totals = [quota.limit for quota in self.quotas] + ([self.window.limit] if self.window is not None else [])
         object.__setattr__(self, "largest", min(totals) // self.shards)
-        # Computed once: the limiter looks limits up for every request.
-        object.__setattr__(self, "_hash", hash(shape))
-
-    def __hash__(self) -> int:
-        return self._hash
+        object.__setattr__(self, "name", repr(self))
 
 
 def part(total: int, shards: int, index: int) -> int:

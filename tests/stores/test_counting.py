@@ -144,21 +144,22 @@ def test_breaker_lets_one_try_after_growing_pauses() -> None:
     assert now + 6.5 < breaker.settled_at < now + 15
 
 
-def test_estimates_by_mode() -> None:
+def test_estimates_are_running_means() -> None:
     estimates = Estimates()
-    assert estimates.reserve("none", "k", "m", prompt=10, max_tokens=500) == 10
-    assert estimates.reserve("strict", "k", "m", prompt=10, max_tokens=500) == 510
-    with pytest.raises(ValueError, match="longest possible"):
-        estimates.reserve("strict", "k", "m", prompt=10, max_tokens=None)
+    estimates.learn("k", "m", 40)
+    assert estimates["k", "m"] == 40, "a first answer replaces the guess"
     for _ in range(60):
         estimates.learn("k", "m", 100)
-    assert estimates.reserve("predict", "k", "m", prompt=10, max_tokens=None) == 110
-    assert estimates.reserve("predict", "k", "m", prompt=10, max_tokens=20) == 30
+    assert round(estimates["k", "m"]) == 100
+    estimates.learn("k", "m", 200)
+    assert round(estimates["k", "m"]) == 110
 
 
 def test_estimates_forget_the_least_used() -> None:
     estimates = Estimates(max_entries=2)
     for key in ("a", "b", "c"):
         estimates.learn(key, "m", 7)
-    assert estimates.reserve("predict", "c", "m", prompt=0, max_tokens=None) == 7
-    assert estimates.reserve("predict", "a", "m", prompt=0, max_tokens=None) != 7
+    assert list(estimates) == [("b", "m"), ("c", "m")]
+    estimates.learn("b", "m", 7)
+    estimates.learn("d", "m", 7)
+    assert list(estimates) == [("b", "m"), ("d", "m")]
