@@ -1,6 +1,6 @@
 """What an OpenAPI document specifies of an operation: parameters, bodies, status codes and headers, with schemas."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -122,13 +122,14 @@ def definition_of(
     """What `operation`, as `identified` gives it, specifies; schemas are read by `schemas`."""
     entries = operation["parameters"]
     declared = operation.get("responses")
+    bodies = [] if method in WITHOUT_BODY else _request_bodies(document, operation, schemas)
     return OperationDefinition(
         tuple(
             _parameter(document, entry["name"], entry["in"], entry, schemas)
             for entry in entries
             if entry.get("in") in ("path", "query", "header")
         ),
-        () if method in WITHOUT_BODY else tuple(_request_bodies(document, operation, schemas)),
+        tuple({body.content_type: body for body in bodies}.values()),
         {
             "default" if str(status).lower() == "default" else str(status).upper(): _response(
                 document, operation, followed(document, entry) or {}, schemas
@@ -179,20 +180,29 @@ def _request_bodies(document: Mapping[str, Any], operation: Mapping[str, Any], s
 def _response(
     document: Mapping[str, Any], operation: Mapping[str, Any], response: Mapping[str, Any], schemas: Schemas
 ) -> ResponseDefinition:
-    if "swagger" in document:
-        produced = operation.get("produces", document.get("produces"))
-        types = [str(one) for one in produced] if isinstance(produced, list) else []
-        given = "schema" in response
-        bodies = [_body(one, response["schema"], schemas) for one in types or ["application/json"]] if given else []
+    content, declared = response.get("content"), response.get("headers")
+    if isinstance(content, Mapping):
+        bodies = list(_bodies(document, content, schemas))
     else:
-        bodies = list(_bodies(document, response.get("content"), schemas))
-    declared = response.get("headers")
+        bodies = [_body(one, response.get("schema"), schemas) for one in _types_of_2(document, operation, response)]
     headers = [
         _parameter(document, str(name), "header", header, schemas)
         for name, entry in (declared.items() if isinstance(declared, Mapping) else ())
         if (header := followed(document, entry)) is not None
     ]
     return ResponseDefinition(tuple(bodies), tuple(headers))
+
+
+def _types_of_2(
+    document: Mapping[str, Any], operation: Mapping[str, Any], response: Mapping[str, Any]
+) -> Iterable[str]:
+    """The content types of a response of OpenAPI 2, as `Responses` has them."""
+    produced, examples = operation.get("produces", document.get("produces")), response.get("examples")
+    types = [str(one) for one in produced] if isinstance(produced, list) else []
+    types += [str(one) for one in examples] if isinstance(examples, Mapping) else []
+    if not types and "schema" in response:
+        types = ["application/json"]
+    return dict.fromkeys(types)
 
 
 def _bodies(document: Mapping[str, Any], content: Any, schemas: Schemas) -> Iterator[Body]:

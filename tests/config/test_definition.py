@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.config.definition import DocumentDefinition
+from shared.config.definition import DocumentDefinition, Parameter
 from shared.llm.kinds import api_kind
 from shared.management.importers.openapi import minimal
 from shared.policies.definition import Definition
@@ -73,11 +73,12 @@ versions = st.sampled_from([{"swagger": 2.0}, {"openapi": "3.0.3"}, {"openapi": 
 @given(versions, operations, schemas, schemas)
 def test_any_document_is_read(version: Any, operation: Any, a: Any, b: Any) -> None:
     document = {**version, "paths": {"/x": {"post": operation}}, "components": {"schemas": {"a": a, "b": b}}}
-    checked(DocumentDefinition(document))
-    checked(DocumentDefinition(json.loads(minimal(document, "https://x", api_kind("http")))))
+    copy = json.loads(minimal(document, "https://x", api_kind("http")))
+    assert checked(DocumentDefinition(document)) == checked(DocumentDefinition(copy))
 
 
-def checked(document: DocumentDefinition) -> None:
+def checked(document: DocumentDefinition) -> Any:
+    """Check something against everything there is, and return what there is."""
     definition = Definition(document)
     operation = definition.of("it")
     assert operation is not None or definition.unread
@@ -92,3 +93,18 @@ def checked(document: DocumentDefinition) -> None:
             assert check is None or isinstance(check.errors(b'{"a": [1, null]}'), list)
         except ValueError:
             pass
+    if operation is None:
+        return None
+    return (
+        [written(one) for one in operation.parameters],
+        sorted(one.content_type for one in operation.bodies),
+        {
+            status: (sorted(one.content_type for one in response.bodies), sorted(map(written, response.headers)))
+            for status, response in operation.responses.items()
+        },
+    )
+
+
+def written(parameter: Parameter) -> Any:
+    how = "as JSON" if parameter.as_json else f"{parameter.style} {parameter.explode}"
+    return parameter.name, parameter.location, parameter.required, how, parameter.allow_empty

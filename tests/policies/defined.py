@@ -1,8 +1,8 @@
 """An API with an OpenAPI document, and a backend that answers what a test says, for the policies that validate.
 
 with defined(SHOP, inbound='<validate-parameters ... />') as shop:
+    shop.answers(200, {"id": 7}, x_count="1")    # what the backend answers from now on
     shop.get("/orders/7?limit=5")                # through the gateway
-    shop.replies = Reply(200, b"{}", {...})      # what the backend answers from now on
 """
 
 import json
