@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 
-from shared.errors import BackendError, PolicyFailed, RequestTooLarge
+from shared.errors import BackendError, PolicyFailed, Refusal, RequestTooLarge
 
 # What a policy may have read into memory of an answer, packed and unpacked.
 LARGEST_READ = 104_857_600
@@ -314,10 +314,13 @@ class _Body:
         ]
 
     def json(self) -> Any:
-        """The parsed JSON body, parsed once per body. ValueError when it is not JSON, BodyNotBuffered when unread."""
+        """The parsed JSON body, parsed once per body. ValueError when it is not JSON, BodyNotBuffered when unread,
+        Refusal (413) when it `sprawls`."""
         if self.body is None:
             raise BodyNotBuffered(self)  # type: ignore[arg-type]
         if self._json_of is not self.body:
+            if sprawls(self.body):
+                raise Refusal("Request body has too many JSON values.", status=413, reason="RequestTooLarge")
             self._json = orjson.loads(self.body) if self.body else None
             self._json_of = self.body
         return self._json
@@ -394,7 +397,7 @@ class GatewayRequest(_Body):
             return deployment
         try:
             parsed = self.json()
-        except ValueError:
+        except (ValueError, Refusal):
             return None
         model = parsed.get("model") if isinstance(parsed, dict) else None
         return model if isinstance(model, str) else None
@@ -476,6 +479,18 @@ class GatewayResponse(_Body):
             if name == b"content-type":
                 return value.startswith(b"text/event-stream")
         return False
+
+
+def sprawls(json: bytes | str) -> bool:
+    """Whether JSON would take more than a quarter of a gigabyte when parsed, to judge by its punctuation: 30 MB of
+    `{},` are a gigabyte of objects, 30 MB of text are 30 MB."""
+    if len(json) < 4_194_304:
+        return False
+    if isinstance(json, str):
+        containers, items = json.count("{") + json.count("["), json.count(",")
+    else:
+        containers, items = json.count(b"{") + json.count(b"["), json.count(b",")
+    return containers * 200 + items * 60 > 268_435_456
 
 
 def unpacked(data: bytes, coding: str, max_bytes: int) -> bytes:

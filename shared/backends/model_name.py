@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 
 import orjson
 
+from shared.errors import Refusal
 from shared.message import GatewayRequest
 
 # Azure OpenAI: the deployment is in the path, and the model in the body, if any, is not looked at.
@@ -47,6 +48,6 @@ def _document(request: GatewayRequest) -> dict[str, Any] | None:
         return None
     try:
         document = request.json()
-    except ValueError:
+    except (ValueError, Refusal):
         return None
     return document if isinstance(document, dict) else None

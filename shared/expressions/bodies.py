@@ -5,13 +5,13 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from shared.expressions.errors import ExpressionFailed
+from shared.expressions.errors import ExpressionFailed, LimitExceeded
 from shared.expressions.json_reading import parse
 from shared.expressions.json_tokens import JObject, JToken
 from shared.expressions.lists import NetArray, NetDictionary
 from shared.expressions.nettypes import NetType, TypeRef, returning
 from shared.expressions.run import Run
-from shared.message import BodyNotBuffered, GatewayResponse
+from shared.message import BodyNotBuffered, GatewayResponse, sprawls
 
 Types = tuple[TypeRef, ...]
 
@@ -75,6 +75,8 @@ def _as(run: Run, types: Types, maybe: Body | None, preserveContent: bool = Fals
 def as_json(content: bytes, body: Body, name: str) -> JToken | None:
     if not content.strip():
         return None
+    if sprawls(content):
+        raise LimitExceeded("JSON has too many values")
     try:
         found: Any = orjson.loads(content)
     except ValueError:

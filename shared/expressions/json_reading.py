@@ -5,7 +5,7 @@ import json
 import re
 from typing import Any
 
-from shared.expressions.errors import ExpressionFailed, argument_null
+from shared.expressions.errors import ExpressionFailed, LimitExceeded, argument_null
 from shared.expressions.formats import text
 from shared.expressions.json_tokens import (
     JArray,
@@ -17,6 +17,7 @@ from shared.expressions.json_tokens import (
 )
 from shared.expressions.lists import NetArray, NetDictionary, NetList
 from shared.expressions.nettypes import TypeRef
+from shared.message import sprawls
 
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -28,6 +29,8 @@ def read_json(source: Any) -> Any:
     if source is None:
         raise argument_null("value")
     content = text(source).lstrip("\ufeff")
+    if sprawls(content):
+        raise LimitExceeded("JSON has too many values")
     try:
         return _loaded(content)
     except json.JSONDecodeError as error:

@@ -85,6 +85,13 @@ def test_preserve_content_leaves_the_body() -> None:
     assert ctx.request.body == CHAT and not ctx.request.consumed
 
 
+def test_a_body_of_millions_of_values_is_not_parsed() -> None:
+    ctx = context(body=b'{"a": [%b0]}' % (b"{}," * 2_000_000))
+    with pytest.raises(ExpressionFailed, match="too many values"):
+        evaluate("context.Request.Body.As<JObject>(true)", ctx)
+    assert evaluate("context.Request.Body.As<string>(true).Length", ctx) == 6_000_010
+
+
 def test_a_form_body_gives_its_fields() -> None:
     ctx = context(body=b"a=1&a=2&b=x%20y")
     assert evaluate('context.Request.Body.AsFormUrlEncodedContent(true)["a"].Last()', ctx) == "2"

@@ -68,6 +68,12 @@ def test_runaway_ends_as_limit_exceeded(text: str) -> None:
     assert time.monotonic() - started < 5
 
 
+def test_json_of_millions_of_values_is_not_read() -> None:
+    text = 'JArray.Parse("[" + string.Join("", Enumerable.Repeat("{},{},{},", 500000)) + "0]").Count'
+    with pytest.raises(ExpressionFailed, match="too many values"):
+        compiled(text)(context())
+
+
 def test_a_few_slow_rounds_end_in_time_as_well() -> None:
     text = (
         '{ var s = "[" + string.Join(",", Enumerable.Range(0, 15000)) + "]";'

@@ -1,11 +1,12 @@
-"""Compressed answers a policy reads: unpacked, bounded, and left alone where they cannot be unpacked."""
+"""Bodies that are larger inside than they look: unpacked or parsed within bounds, or left alone."""
 
 import zlib
 
 import pytest
 
-from shared.errors import BackendError
-from shared.message import GatewayResponse, Headers, unpacked
+from shared.backends.model_name import model_of
+from shared.errors import BackendError, Refusal
+from shared.message import GatewayRequest, GatewayResponse, Headers, Url, unpacked
 
 
 async def stream(*parts: bytes):
@@ -46,3 +47,12 @@ async def test_a_small_body_cannot_fill_the_memory() -> None:
     broken = GatewayResponse(200, Headers([(b"content-encoding", b"gzip")]), stream=stream(b"no gzip"))
     with pytest.raises(BackendError, match="cannot be unpacked"):
         await broken.read()
+
+
+def test_json_of_millions_of_values_is_not_parsed() -> None:
+    words = GatewayRequest("POST", Url("http", "a", 80, "/"), Headers(), body=b'["%b"]' % (b"some {words}, " * 500_000))
+    assert len(words.json()[0]) == 7_000_000
+    values = GatewayRequest("POST", Url("http", "a", 80, "/"), Headers(), body=b"[%b0]" % (b"{}," * 2_000_000))
+    with pytest.raises(Refusal, match="too many JSON values"):
+        values.json()
+    assert values.foundry_deployment is None and model_of(values) == ""
