@@ -192,6 +192,7 @@ DATE_TIME = NetType(
         ToShortTimeString=lambda value: value.formatted("t"),
         ToLongTimeString=lambda value: value.formatted("T"),
     )
+    | returning("bool", IsDaylightSavingTime=lambda value: False)  # the machine's own time is UTC
     | returning("long", ToFileTimeUtc=lambda value: Long(value.ticks - 504_911_232_000_000_000))
     | returning("double", ToOADate=lambda value: (value.ticks - 599_264_352_000_000_000) / TICKS_PER_DAY),
     statics=returning(
@@ -206,6 +207,7 @@ DATE_TIME = NetType(
         TryParse=_trying(_parser(parse_date), DateTime(0)),
         TryParseExact=_trying(_exact(False), DateTime(0)),
         IsLeapYear=calendar.isleap,
+        Equals=lambda a, b: a == b,
     )
     | returning(
         "int",

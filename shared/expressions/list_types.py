@@ -37,6 +37,11 @@ def index_of(values: Iterable[Any], item: Any) -> int:
     return next((i for i, one in enumerate(values) if equals(one, item) or one is item), -1)
 
 
+def _last_index(values: list[Any], item: Any) -> int:
+    at = index_of(values[::-1], item)
+    return len(values) - 1 - at if at >= 0 else -1
+
+
 def _new_list(run: Run, types: Types, source: Any = None) -> NetList:
     element = types[0] if types else None
     items = [] if source is None or isinstance(source, int) else walk(run, source)
@@ -133,7 +138,7 @@ LIST = NetType(
     | returning(
         "int",
         IndexOf=lambda values, item: index_of(values, item),
-        LastIndexOf=lambda values, item: len(values) - 1 - at if (at := index_of(values[::-1], item)) >= 0 else -1,
+        LastIndexOf=_last_index,
         FindIndex=lambda values, match: next((i for i, item in enumerate(values) if match(item)), -1),
         RemoveAll=_remove_all,
     )
@@ -207,6 +212,7 @@ ARRAY = NetType(
     )
     | returning(
         "int",
+        LastIndexOf=_last_index,
         IndexOf=lambda values, item, start=0: at + start if (at := index_of(values[start:], item)) >= 0 else -1,
         FindIndex=lambda values, match: next((i for i, item in enumerate(values) if match(item)), -1),
     )

@@ -349,6 +349,14 @@ def _cast_char(target: TypeRef, value: Any) -> Char:
     raise invalid_cast(value, target.full_name)
 
 
+def _parse_char(s: str) -> Char:
+    if s is None:
+        raise argument_null("s")
+    if len(s) != 1:
+        raise ExpressionFailed("FormatException", "String must be exactly one character long.")
+    return Char(s)
+
+
 def _hexadecimal(value: str) -> bool:
     return value in "0123456789abcdefABCDEF"
 
@@ -390,6 +398,7 @@ CHAR = NetType(
         ToLower=lambda value, culture=None: Char(value.lower()),
         ToUpperInvariant=lambda value: Char(value.upper()),
         ToLowerInvariant=lambda value: Char(value.lower()),
+        Parse=_parse_char,
     )
     | returning("string", ToString=str, ConvertFromUtf32=chr)
     | returning("double", GetNumericValue=lambda value: float(unicodedata.numeric(value, -1.0))),

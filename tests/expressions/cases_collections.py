@@ -108,6 +108,7 @@ LISTS = [
         "none0",
     ),
     ("new Dictionary<string, int>().FirstOrDefault().Value", 0),
+    ("Array.LastIndexOf(new[] {1, 2, 1}, 1) + new List<int> {5, 5}.LastIndexOf(5)", 3),
     ('Tuple.Create(1, "a").Item2', "a"),
     ('new KeyValuePair<string, int>("k", 5).Value', 5),
 ]
@@ -345,6 +346,7 @@ DATES = [
     ('DateTimeOffset.FromUnixTimeSeconds(0).ToString("u")', "1970-01-01 00:00:00Z"),
     ('DateTimeOffset.Parse("2024-05-06T07:00:00+02:00").UtcDateTime.Hour', 5),
     ('new DateTimeOffset(2024, 5, 6, 7, 0, 0, TimeSpan.Zero).ToString("o")', "2024-05-06T07:00:00.0000000+00:00"),
+    ("DateTime.Now.IsDaylightSavingTime() || DateTime.Equals(DateTime.MinValue, DateTime.UtcNow)", False),
     ("TimeSpan.FromSeconds(90).ToString()", "00:01:30"),
     ("TimeSpan.FromMinutes(1.5).TotalSeconds", 90.0),
     ("new TimeSpan(1, 2, 3, 4).ToString()", "1.02:03:04"),

@@ -56,6 +56,8 @@ STRINGS = [
     ('new string("abc".Reverse().ToArray())', "cba"),
     ('"a1b2".Where(char.IsDigit).Count()', 2),
     ("char.IsLetter('x') && char.IsUpper('X') && !char.IsDigit('x')", True),
+    ('char.Parse("a")', Char("a")),
+    ('char.Parse("ab")', Fails("FormatException", "String must be exactly one character long.")),
     ("char.ToUpper('a')", Char("A")),
     ("\"abc\".Any(c => c == 'b')", True),
     ('"abc".First()', Char("a")),
