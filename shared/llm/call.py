@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from shared.llm.schemas import schema_of
-from shared.llm.schemas.schema import Count, Schema
+from shared.llm.schemas.schema import Count
 
 _OPENING = re.compile(rb"\s*\{")
 # The first api-version of Azure OpenAI that knows stream_options; older ones refuse unknown fields with 400.
@@ -20,12 +20,17 @@ class LlmCall:
 
     __slots__ = ("body", "model", "schema", "size", "stream")
 
-    def __init__(self, schema: Schema, body: Mapping[str, Any], model: str, stream: bool, size: int) -> None:
-        self.schema = schema
+    def __init__(self, path: str, body: Mapping[str, Any], size: int, deployment: str | None = None) -> None:
+        """What a POST to `path` with this JSON object asks for; `deployment` is the one in its path."""
+        self.schema = schema = schema_of(path, body)
         self.body = body
-        self.model = model
-        self.stream = stream
         self.size = size
+        if schema.path_tells:
+            self.model, self.stream = schema.asked_by(path)
+        else:
+            model = deployment or body.get("model")
+            self.model = model if isinstance(model, str) else ""
+            self.stream = body.get("stream") is True
 
     @property
     def asks_for_usage(self) -> bool:
@@ -38,16 +43,6 @@ class LlmCall:
         if not self.schema.counted:
             return (self.size + 3) // 4
         return self.schema.prompt_tokens(self.body, self.model, count)
-
-
-def llm_call(path: str, body: bytes, document: Any, deployment: str | None) -> LlmCall | None:
-    """The call a POST makes: `document` is its parsed `body`, `deployment` the one in its path. None when it is no
-    JSON object."""
-    if not isinstance(document, dict):
-        return None
-    schema = schema_of(path, document)
-    model, stream = schema.asked(path, document)
-    return LlmCall(schema, document, deployment or model, stream, len(body))
 
 
 def usage_can_be_asked(call: LlmCall, azure_version: str | None) -> bool:

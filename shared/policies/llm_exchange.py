@@ -9,9 +9,11 @@ from shared.backends.backends import Backends
 from shared.backends.target import Target
 from shared.context import BackendCaller, Completion, Context
 from shared.errors import GatewayError
-from shared.llm.call import LlmCall, asking_for_usage, llm_call, usage_can_be_asked
+from shared.llm.call import LlmCall, asking_for_usage, usage_can_be_asked
+from shared.llm.schemas import schema_of
+from shared.llm.schemas.any_json import ANY_JSON
 from shared.llm.usage import Facts, Usage
-from shared.message import BodyNotBuffered, GatewayResponse
+from shared.message import BodyNotBuffered, GatewayRequest, GatewayResponse
 from shared.policies.attempt import Attempt, content_type
 from shared.policies.tokenizers import Tokenizers, counted
 
@@ -134,8 +136,7 @@ class LlmExchange:
             return self._call
         if request.method != "POST":
             return None
-        media = content_type(request.headers)
-        if media != b"application/json" and media and b"json" not in media.lower():
+        if body is None and not _may_be_json(request):
             return None
         try:
             document = request.json()
@@ -143,7 +144,11 @@ class LlmExchange:
             document = None
         assert body is not None  # json() would have said so
         self._call_of, self._prompt = body, None
-        self._call = llm_call(request.url.path, body, document, request.matched_parameters.get("deployment-id"))
+        self._call = (
+            LlmCall(request.url.path, document, len(body), request.matched_parameters.get("deployment-id"))
+            if isinstance(document, dict)
+            else None
+        )
         return self._call
 
     async def prompt_tokens(self, *, wait: bool = False) -> int:
@@ -296,6 +301,13 @@ def single_backend(ctx: Context, id: str) -> Target | None:
 def unobserved(backends: BackendCaller | None) -> BackendCaller | None:
     """The backends without who looks on."""
     return backends.unobserved if isinstance(backends, LlmExchange) else backends
+
+
+def _may_be_json(request: GatewayRequest) -> bool:
+    """Whether a long body is worth reading. Not every backend goes by the media type: where models are asked, what it
+    says is no reason to let a call pass uncounted."""
+    media = content_type(request.headers)
+    return not media or b"json" in media.lower() or schema_of(request.url.path, {}) is not ANY_JSON
 
 
 def _asked(ctx: Context, call: LlmCall) -> bytes | None:

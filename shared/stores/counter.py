@@ -153,7 +153,10 @@ class Counter:
             if now >= self._next_turn:
                 self._turn(now)
         counts = self._windowed and bucket >= self._oldest
-        self._own.note(bucket, more)
+        if bucket == self._bucket:
+            self._own.present += more
+        else:
+            self._own.note(bucket, more)
         if more > 0:
             self._demand.correct(more)
             if periods == self._periods and (counts or periods):

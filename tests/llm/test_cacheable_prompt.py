@@ -8,16 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.llm.cacheable_prompt import CacheablePrompt, NotCacheable, cacheable_prompt, canonical
-from shared.llm.call import llm_call
+from shared.llm.call import LlmCall
 from shared.llm.prompt_signature import signature
 
 Q = "What is it?"
 
 
 def prompt(body: dict[str, Any], path: str = "/chat/completions", **options: Any) -> CacheablePrompt:
-    call = llm_call(path, b"", body, None)
-    assert call is not None
-    return cacheable_prompt(call, **{"ignore_system": False, **options})
+    return cacheable_prompt(LlmCall(path, body, 0), **{"ignore_system": False, **options})
 
 
 def chat(*messages: Any, **fields: Any) -> dict[str, Any]:

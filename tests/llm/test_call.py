@@ -6,14 +6,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.llm.call import LlmCall, asking_for_usage, llm_call, usage_can_be_asked
+from shared.llm.call import LlmCall, asking_for_usage, usage_can_be_asked
 from shared.llm.max_tokens import longest_answer
 
 
 def call(body: Any, path: str = "/chat/completions", deployment: str | None = None) -> LlmCall:
-    found = llm_call(path, json.dumps(body).encode(), body, deployment)
-    assert found is not None
-    return found
+    return LlmCall(path, body, len(json.dumps(body)), deployment)
 
 
 BODIES = st.fixed_dictionaries(
@@ -62,7 +60,6 @@ def test_the_model_is_the_deployment_or_the_one_in_the_body() -> None:
     assert call({"model": "gpt-4o"}).model == "gpt-4o"
     assert call({"model": "gpt-4o"}, deployment="mine").model == "mine"
     assert call({"model": 7}).model == ""
-    assert llm_call("/chat/completions", b"[]", [], None) is None
 
 
 def test_the_longest_answers() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.llm.answer import WHOLE, DocumentReader, StreamReader
-from shared.llm.call import LlmCall, llm_call, usage_can_be_asked
+from shared.llm.call import LlmCall, usage_can_be_asked
 from shared.llm.schemas import ANY_JSON, schema_of
 from shared.llm.schemas.generate_content import GENERATE_CONTENT
 from shared.llm.tokens import rough_count
@@ -71,9 +71,7 @@ def whole(document: object) -> DocumentReader:
 
 
 def called(path: str, body: dict[str, Any] = ASKED) -> LlmCall:
-    call = llm_call(path, json.dumps(body).encode(), body, None)
-    assert call is not None
-    return call
+    return LlmCall(path, body, len(json.dumps(body)))
 
 
 def most(call: LlmCall) -> int | None:

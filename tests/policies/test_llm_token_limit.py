@@ -101,6 +101,17 @@ def test_what_is_no_call_to_a_model_counts_nothing(backend: Backend) -> None:
         assert used(gateway) == 0
 
 
+@pytest.mark.parametrize("size", [10, 300_000])
+@pytest.mark.parametrize("media", ["text/plain", "application/octet-stream", ""])
+def test_a_call_counts_whatever_its_media_type_says(backend: Backend, media: str, size: int) -> None:
+    asked = {**CHAT, "user": "u" * size}
+    with limited(backend, PER_MINUTE) as gateway:
+        headers = {"content-type": media} if media else {}
+        answer = gateway.call("POST", content=json.dumps(asked).encode(), headers=headers, path="/chat/completions")
+        assert answer.status_code == 200
+        assert used(gateway) == COST
+
+
 @pytest.mark.parametrize("every", [0, 0.002])
 def test_the_usage_chunk_is_hidden_from_who_did_not_ask(backend: Backend, every: float) -> None:
     backend.script = Script(chunk_every=every)

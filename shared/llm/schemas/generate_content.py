@@ -23,7 +23,9 @@ class GenerateContent(Schema):
     usage_member = b'"usageMetadata"'
     model_member = "modelVersion"
 
-    def asked(self, path: str, body: Body) -> tuple[str, bool]:
+    path_tells = True
+
+    def asked_by(self, path: str) -> tuple[str, bool]:
         """The last part of the model's name, as the path has it; another method streams."""
         model = _COLON.split(path.rpartition("/")[2], maxsplit=1)[0]
         return model, path.rstrip("/").endswith("streamGenerateContent")

@@ -15,20 +15,21 @@ class Schema:
 
     `paths` are the last one or two segments of the paths it is spoken at, or the method after a colon in the last.
     `asks_for_usage` tells that a stream brings its usage only when the request has `stream_options.include_usage`.
+    `path_tells` tells that model and stream are in the path, else they are the `model` and `stream` of the body.
     `counted` tells that a prompt can be counted. `usage_member` and `model_member` are what an answer calls them.
     """
 
     name = ""
     paths: tuple[str, ...] = ()
     asks_for_usage = False
+    path_tells = False
     counted = True
     usage_member = b'"usage"'
     model_member = "model"
 
-    def asked(self, path: str, body: Body) -> tuple[str, bool]:
-        """The model a request names (empty when it names none), and whether it asks for a stream."""
-        model = body.get("model")
-        return model if isinstance(model, str) else "", body.get("stream") is True
+    def asked_by(self, path: str) -> tuple[str, bool]:
+        """The model a request names, and whether it asks for a stream, of a schema whose path tells."""
+        raise NotImplementedError
 
     def max_tokens(self, body: Body) -> int | None:
         """The most tokens the answer may have, all choices together; None when the request sets no bound."""
