@@ -107,8 +107,13 @@ async def test_tokens_are_renewed_ahead_and_an_old_one_bridges_a_failure() -> No
     await asyncio.sleep(0.01)
     assert await tokens.token("r") == "token 4"
 
-    async def never(resource: str, client_id: str | None) -> tuple[str, float]:
-        raise OSError("no answer")
 
-    with pytest.raises(PolicyFailed):
-        await IdentityTokens(never, clock=lambda: now).token("r")
+async def test_many_who_wait_in_vain_log_the_ways_that_were_tried_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def never(resource: str, client_id: str | None) -> tuple[str, float]:
+        await asyncio.sleep(0)
+        raise OSError("no login\nManagedIdentityCredential: no\nAzureCliCredential: no")
+
+    tokens = IdentityTokens(never)
+    failed = await asyncio.gather(*(tokens.token("r") for _ in range(20)), return_exceptions=True)
+    assert all(isinstance(one, PolicyFailed) and one.detail == "no token for r: OSError: no login" for one in failed)
+    assert caplog.text.count("AzureCliCredential") == 1

@@ -62,10 +62,11 @@ class IdentityTokens:
         except asyncio.CancelledError:
             raise
         except Exception as error:
+            reason = str(error).partition("\n")[0]  # what each way to a login said is told once for all who wait
             raise PolicyFailed(
                 source="authentication-managed-identity",
                 reason="ManagedIdentityTokenFailure",
-                detail=f"no token for {resource}: {type(error).__name__}: {error}",
+                detail=f"no token for {resource}: {type(error).__name__}: {reason}",
             ) from error
 
     async def _renew(self, key: tuple[str, str | None]) -> _Token:
