@@ -61,7 +61,7 @@ class Gateway:
             return await self._refuse_unread(request, error)
         self._begin_span(ctx)
         try:
-            return Reply(ctx, await self._response(ctx, request, serving))
+            return Reply(ctx, await self._response(ctx, request, serving), request.method)
         except ClientGone:
             return await self._abandon(ctx)
         except asyncio.CancelledError:
@@ -133,7 +133,7 @@ class Gateway:
         if not isinstance(error, GatewayError):
             log.error("request %s: the gateway broke", ctx.request_id, exc_info=error)
             error = GatewayError()
-        return Reply(ctx, await answer_error(ctx, error, ()))
+        return Reply(ctx, await answer_error(ctx, error, ()), request.method)
 
     def _begin_span(self, ctx: Context) -> None:
         if self._services.telemetry is not None:

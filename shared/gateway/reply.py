@@ -12,7 +12,7 @@ from shared.context import Completion, Context
 from shared.errors import BackendError, ClientGone, GatewayError
 from shared.gateway.error_body import dialect_of, error_event
 from shared.gateway.request_span import end_span
-from shared.message import GatewayResponse, end_to_end
+from shared.message import HOP_BY_HOP, GatewayResponse, end_to_end
 
 log = logging.getLogger("gateway")
 
@@ -24,6 +24,9 @@ PING = b": ping\n\n"
 # google-genai takes a comment for a piece of JSON. No event either: a blank line after one.
 PING_FOR_GOOGLE = b"\n"
 
+# Every server this runs on writes a Date of its own, and a message has one (RFC 9110 section 6.6.1).
+NOT_SENT = HOP_BY_HOP | {b"date"}
+
 # RFC 9112 section 6.3: what follows the head of such an answer would be read as the next one.
 WITHOUT_BODY = frozenset((*range(100, 200), 204, 304))
 
@@ -33,7 +36,8 @@ class Reply(Response):
     happens.
     """
 
-    def __init__(self, ctx: Context, response: GatewayResponse) -> None:
+    def __init__(self, ctx: Context, response: GatewayResponse, method: str) -> None:
+        """`method` is the caller's: after HEAD, Content-Length tells what GET would bring (RFC 9110 section 8.6)."""
         # Response.__init__ would encode what is bytes already; only what the Functions extension and Starlette read is
         # set.
         self.ctx = ctx
@@ -43,8 +47,8 @@ class Reply(Response):
         if response.status_code in WITHOUT_BODY and response.body:
             response.body = b""
         self.body = response.body or b""
-        headers = end_to_end(response.headers.raw)
-        if response.body is not None:
+        headers = end_to_end(response.headers.raw, NOT_SENT)
+        if response.body is not None and (response.body or method != "HEAD"):
             headers = [pair for pair in headers if pair[0] != b"content-length"]
             if response.status_code not in WITHOUT_BODY:
                 headers.append((b"content-length", b"%d" % len(response.body)))

@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from tests.support.backend import Backend, Script
+from tests.support.raw_server import Peer, raw_server
 from tests.support.running import Running, running
 
 CONFIG = """
@@ -59,6 +60,26 @@ apis: { aoai: { path: aoai/openai, kind: azure-openai, backend: azure, subscript
         path = "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
         assert httpx.post(f"{gateway.url}/aoai{path}", json=PROMPT).status_code == 200
     assert backend.last.target == path
+
+
+async def test_an_answer_has_one_date_and_that_to_head_the_length_get_would_bring() -> None:
+    config = """
+backends: { it: { url: "@backend@" } }
+apis: { any: { path: any, kind: passthrough, backend: it, subscription_required: false } }
+"""
+
+    async def answer(peer: Peer) -> None:
+        while head := await peer.head():
+            fields = b"content-length: 5\r\ndate: Thu, 01 Jan 2026 00:00:00 GMT\r\n"
+            await peer.send(b"HTTP/1.1 200 OK\r\n%b\r\n%b" % (fields, b"" if head.startswith(b"HEAD") else b"hello"))
+
+    async with raw_server(answer) as server:
+        with running(config, values={"backend": f"http://127.0.0.1:{server.port}"}) as gateway:
+            async with httpx.AsyncClient(base_url=gateway.url) as client:
+                for method, body in (("HEAD", b""), ("GET", b"hello"), ("HEAD", b"")):
+                    got = await client.request(method, "/any/thing")
+                    assert (got.status_code, got.content, got.headers["content-length"]) == (200, body, "5")
+                    assert len(got.headers.get_list("date")) == 1
 
 
 def test_platform_and_hop_by_hop_headers_end_here(gateway: Running, backend: Backend) -> None:
