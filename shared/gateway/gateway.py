@@ -73,7 +73,7 @@ class Gateway:
         """The answer, or that to an error. The caller may leave while either is made."""
         received = False
         try:
-            await receive_body(ctx, request.receive)
+            await receive_body(ctx, request.receive, request.scope["headers"])
             received = True
             return await self._answer(ctx, serving)
         except ClientGone:

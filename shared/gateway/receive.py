@@ -92,14 +92,16 @@ def _caller_address(scope: Any, raw: RawHeaders, header: str | None) -> str:
     return client[0] if client else ""
 
 
-async def receive_body(ctx: Context, receive: Receive) -> None:
-    """Read a small body; a large one, or one of unknown size, becomes the request's stream. RequestTooLarge over the
-    request's limit, ClientGone when the caller leaves meanwhile."""
+async def receive_body(ctx: Context, receive: Receive, raw: RawHeaders) -> None:
+    """Read a small body; a large one, or one of unknown size, becomes the request's stream. `raw` are the headers as
+    they came. RequestTooLarge over the request's limit, ClientGone when the caller leaves meanwhile."""
     request = ctx.request
     length = _content_length(request.headers.raw)
     if length is not None and length > request.limit:
         raise RequestTooLarge(request.limit)
-    chunked = length is None and request.method not in ("GET", "HEAD", "OPTIONS", "DELETE", "TRACE")
+    # With neither Content-Length nor Transfer-Encoding there is no body (RFC 9112 section 6.3).
+    may_stream = length is None and request.method not in ("GET", "HEAD", "OPTIONS", "DELETE", "TRACE")
+    chunked = may_stream and any(name == b"transfer-encoding" for name, _ in raw)
     if chunked or (length or 0) > READ_AT_ONCE:
         ctx.watch = ClientWatch(receive, body_pending=True)
         request.stream = _stream(receive, ctx.watch)

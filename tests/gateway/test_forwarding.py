@@ -82,6 +82,16 @@ apis: { any: { path: any, kind: passthrough, backend: it, subscription_required:
                     assert len(got.headers.get_list("date")) == 1
 
 
+def test_a_post_without_a_body_is_sent_with_none(gateway: Running, backend: Backend) -> None:
+    host, port = gateway.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"POST /any/runs/1/cancel HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        while connection.recv(65536):
+            pass
+    assert backend.last.target.startswith("/base/path/runs/1/cancel")
+    assert (backend.last.header("content-length"), backend.last.header("transfer-encoding")) == ("0", None)
+
+
 def test_platform_and_hop_by_hop_headers_end_here(gateway: Running, backend: Backend) -> None:
     withheld = {
         "x-functions-key": "host-key",
