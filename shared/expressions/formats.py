@@ -169,12 +169,16 @@ def _grouped(fixed: str) -> str:
 
 
 def _general(value: Any, precision: int | None) -> str:
+    """So many digits, in scientific notation where the exponent is -5 and less or takes more digits than there are."""
     if not precision:
         return text(value)
-    if isinstance(value, float | Decimal):
-        return float_text(float(f"{float(value):.{min(precision, 17)}g}"))
-    digits = str(abs(value))
-    return text(value) if len(digits) <= precision else _general(float(value), precision)
+    digits = f"{value if isinstance(value, float) else Decimal(value):.{precision - 1}e}"
+    sign, number, point = _decimal_parts(digits)
+    if not number:
+        return f"{sign}0"
+    if -5 < point - 1 < precision:
+        return sign + _plain(number, point)
+    return f"{sign}{number[0]}{'.' if number[1:] else ''}{number[1:]}E{point - 1:+03d}"
 
 
 def _custom_number(value: Any, pattern: str) -> str:

@@ -93,6 +93,11 @@ NUMBERS = [
     ('(-5).ToString("0;(0)")', "(5)"),
     ('12345.6789.ToString("E2")', "1.23E+004"),
     ('1234.ToString("G")', "1234"),
+    (
+        '1234.5.ToString("G3") + " " + 12345.ToString("G2") + " " + 0.00001234.ToString("G2")',
+        "1.23E+03 1.2E+04 1.2E-05",
+    ),
+    ('1234.6.ToString("G4") + " " + 0.000126.ToString("G2") + " " + 12m.ToString("G5")', "1235 0.00013 12"),
     ('0.5.ToString("0%")', "50%"),
     ('1.0.ToString("0.0")', "1.0"),
     ("1.ToString(CultureInfo.InvariantCulture)", "1"),
