@@ -315,11 +315,11 @@ class _Body:
 
     def json(self) -> Any:
         """The parsed JSON body, parsed once per body. ValueError when it is not JSON, BodyNotBuffered when unread,
-        Refusal (413) when it `sprawls`."""
+        Refusal (413) when it takes too much memory (`is_sprawling_json`)."""
         if self.body is None:
             raise BodyNotBuffered(self)  # type: ignore[arg-type]
         if self._json_of is not self.body:
-            if sprawls(self.body):
+            if is_sprawling_json(self.body):
                 raise Refusal("Request body has too many JSON values.", status=413, reason="RequestTooLarge")
             self._json = orjson.loads(self.body) if self.body else None
             self._json_of = self.body
@@ -491,6 +491,15 @@ def sprawls(json: bytes | str) -> bool:
     else:
         containers, items = json.count(b"{") + json.count(b"["), json.count(b",")
     return containers * 200 + items * 60 > 268_435_456
+
+
+def is_sprawling_json(body: bytes) -> bool:
+    """Whether a body `sprawls` and may be JSON at all: a table or a form may have as many commas as it likes."""
+    return sprawls(body) and _JSON_OPENS.match(body) is not None
+
+
+# UTF-16 and byte order marks included.
+_JSON_OPENS = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*[\[{]")
 
 
 def unpacked(data: bytes, coding: str, max_bytes: int) -> bytes:

@@ -11,7 +11,7 @@ from shared.context import Context
 from shared.errors import BackendError, PolicyFailed, Refusal
 from shared.llm.inspected_content import Content, Text, answer_content, event_content, request_content, together
 from shared.llm.sse import Events, data_of
-from shared.message import PACKED, GatewayRequest, GatewayResponse, sprawls, unpacked
+from shared.message import PACKED, GatewayRequest, GatewayResponse, is_sprawling_json, unpacked
 from shared.policies.compiler import Compiler
 from shared.policies.content_check import UNAVAILABLE, ContentCheck, Rules, Unchecked
 from shared.policies.expression import Expression
@@ -128,7 +128,7 @@ class LlmContentSafety(Policy):
             ctx.request.headers.set("accept-encoding", "identity")
             ctx.on_reply(partial(self._check_answer, rules))
         body = _plain(await ctx.request.read(), ctx.request)
-        if sprawls(body):
+        if is_sprawling_json(body):
             raise Refusal("Request body has too many JSON values.", status=413, reason="RequestTooLarge")
         content_type = ctx.request.headers.get("content-type") or ""
         content = await _taken_apart(request_content, body, content_type)

@@ -1,6 +1,7 @@
 """Bodies that are larger inside than they look: unpacked or parsed within bounds, or left alone."""
 
 import zlib
+from json import JSONDecodeError
 
 import pytest
 
@@ -56,3 +57,6 @@ def test_json_of_millions_of_values_is_not_parsed() -> None:
     with pytest.raises(Refusal, match="too many JSON values"):
         values.json()
     assert values.foundry_deployment is None and model_of(values) == ""
+    table = GatewayRequest("POST", Url("http", "a", 80, "/"), Headers(), body=b"--x\r\n\r\n" + b"1,2,3\n" * 3_000_000)
+    with pytest.raises(JSONDecodeError):
+        table.json()
