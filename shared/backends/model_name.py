@@ -11,7 +11,7 @@ from shared.errors import Refusal
 from shared.message import GatewayRequest
 
 # Azure OpenAI: the deployment is in the path, and the model in the body, if any, is not looked at.
-_DEPLOYMENT = re.compile(r"(.*/deployments/)([^/]+)(/.*)?")
+_DEPLOYMENT = re.compile(r"(.*/deployments/)([^/]+)(/.*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

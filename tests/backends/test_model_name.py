@@ -18,6 +18,7 @@ def request(path: str = "/chat/completions", body: bytes = b"") -> GatewayReques
         ("/deployments/gpt-5/chat/completions", b'{"model": "other"}', "gpt-5"),
         ("/openai/deployments/gpt%205/chat/completions", b"", "gpt 5"),
         ("/deployments/gpt-5", b"", "gpt-5"),
+        ("/OpenAI/Deployments/GPT-5/Chat/Completions", b"", "GPT-5"),
         ("/chat/completions", b' {"model": "gpt-5"}', "gpt-5"),
         ("/chat/completions", b'{"model": 5}', ""),
         ("/chat/completions", b'["model"]', ""),
