@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from shared.config.key_vault import KeyVaultError
 from shared.config.models import NamedValue
 from shared.settings import UNRESOLVED
 
@@ -98,7 +99,8 @@ async def resolve(
                 values[name] = await fetch_secret(value.key_vault)
             except Exception as error:
                 stand_in(name)
-                problems[name] = f"Key Vault gave no secret for {value.key_vault}: {type(error).__name__}"
+                why = str(error) if isinstance(error, KeyVaultError) else type(error).__name__
+                problems[name] = f"Key Vault gave no secret for {value.key_vault}: {why}"
 
     for name in unknown:
         stand_in(name)

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
+from shared.config.key_vault import KeyVaultError
 from shared.config.loader import load
 from shared.config.schema import schema_text
 from shared.management.check import check
@@ -71,6 +72,18 @@ subscriptions:
         "gateway.yaml:17 apis.chat.operations.0.url_template: a parameter name is used twice",
         "gateway.yaml:18 apis.admin.path: the Functions host keeps /admin and /runtime for itself",
         "gateway.yaml:20 subscriptions.s.scope: must be all-apis, api:<id> or product:<id>",
+    ]
+
+
+async def test_why_key_vault_gave_no_secret_is_told(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text("named_values: { one: { key_vault: https://v.example/secrets/x } }")
+
+    async def forbidden(identifier: str) -> str:
+        raise KeyVaultError("status 403")
+
+    loaded = await load(tmp_path / "gateway.yaml", {}, forbidden)
+    assert [str(problem) for problem in loaded.problems] == [
+        "gateway.yaml:1 named_values.one: Key Vault gave no secret for https://v.example/secrets/x: status 403"
     ]
 
 
