@@ -17,6 +17,7 @@ from shared.message import GatewayRequest, GatewayResponse
 if TYPE_CHECKING:
     from shared.config.certificates import ClientCertificate
     from shared.llm.api_kind import ApiKind
+    from shared.stores.limits import Limit
     from shared.telemetry.spans import RequestSpan
     from shared.telemetry.telemetry import Telemetry
 
@@ -167,6 +168,18 @@ CompletionCallback = Callable[[Completion], Awaitable[None] | None]
 ReplyCallback = Callable[["Context"], Awaitable[None] | None]
 
 
+class Observer(Protocol):
+    """Who looks on a request's call to a model: told of the end before anybody else, so that all know what it used."""
+
+    def before_reply(self, ctx: "Context") -> Awaitable[None] | None:
+        """As a callback of `Context.on_reply`."""
+        ...
+
+    def complete(self, completion: Completion) -> Awaitable[None] | None:
+        """As a callback of `Context.on_completion`."""
+        ...
+
+
 class ClientWatch:
     """Ends the work for a caller who hung up.
 
@@ -225,8 +238,9 @@ class Context:
 
     `withheld` has the header fields the caller sent that policies may read but no backend gets as they came: keys,
     credentials, forwarding headers. `watch` is there while a caller may hang up. `client_certificate` is shown to the
-    backend. `notes` are what one policy leaves for another of the same request, by type. `unverified` are the checks
-    that are under way beside the policies; see `verify`. `span` is None when there is no telemetry.
+    backend. `notes` are what one policy leaves for another of the same request, by type; so are `observer` and, with
+    keys and limits, what the request is `counted` under, which are in most. `unverified` are the checks that are under
+    way beside the policies; see `verify`. `span` is None when there is no telemetry.
     """
 
     __slots__ = (
@@ -254,6 +268,8 @@ class Context:
         "watch",
         "client_certificate",
         "notes",
+        "observer",
+        "counted",
         "unverified",
         "span",
         "_request_id",
@@ -286,6 +302,8 @@ class Context:
         self.watch: ClientWatch | None = None
         self.client_certificate: ClientCertificate | None = None
         self.notes: dict[type, Any] = {}
+        self.observer: Observer | None = None
+        self.counted: tuple[tuple[str, Limit], ...] = ()
         self.unverified: list[asyncio.Task[None]] = []
         self.span: RequestSpan | None = None
         self._request_id: uuid.UUID | None = None
@@ -333,17 +351,14 @@ class Context:
         """
         self._on_reply.append(callback)
 
-    def on_end(self, reply: ReplyCallback, completion: CompletionCallback) -> None:
-        """Run `reply` as `on_reply` does and `completion` as `on_completion` does."""
-        if self._on_completion is None:
-            raise RuntimeError("the exchange has ended")
-        self._on_reply.append(reply)
-        self._on_completion.append(completion)
-
     async def before_reply(self) -> None:
         """Run the reply callbacks, the last registered first, so that each wraps what came before it."""
         while self._on_reply:
             going = self._on_reply.pop()(self)
+            if going is not None:
+                await going
+        if self.observer is not None:
+            going = self.observer.before_reply(self)
             if going is not None:
                 await going
 
@@ -379,7 +394,11 @@ class Context:
         rest.
         """
         callbacks, self._on_completion = self._on_completion, None
-        for callback in callbacks or ():
+        if callbacks is None:
+            return
+        if self.observer is not None:
+            callbacks.insert(0, self.observer.complete)
+        for callback in callbacks:
             try:
                 result = callback(completion)
                 if result is not None:

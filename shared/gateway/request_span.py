@@ -129,7 +129,7 @@ def _model(ctx: Context, completion: Completion, attributes: dict[str, Value]) -
     asked: dict[str, Value] = {genai.OPERATION: ctx.operation.genai}
     if ctx.kind is not None and (provider := genai.PROVIDERS.get(ctx.kind.name)):
         asked[genai.PROVIDER] = provider
-    exchange: LlmExchange | None = ctx.notes.get(LlmExchange)
+    exchange = LlmExchange.seen(ctx)
     call = exchange.asked if exchange is not None else None
     # The body of whoever was not let in is not read.
     model = call.model if call is not None else model_of(ctx.request) if exchange is not None else _deployment(ctx)

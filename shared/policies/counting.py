@@ -8,10 +8,6 @@ from shared.stores.limiter import Limiter
 from shared.stores.limits import Admission, Limit, Refusal, Remaining
 
 
-class Counted(list[tuple[str, Limit]]):
-    """What a request has been counted under: keys and limits."""
-
-
 class Room(Protocol):
     """Room that a request took: settle it once with what was used."""
 
@@ -52,12 +48,11 @@ def take_now(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refusa
     the same key and period already, this one still asks whether its own limit has room, and gives it back.
     https://learn.microsoft.com/azure/api-management/quota-by-key-policy
     """
-    counted: Counted | None = ctx.notes.get(Counted)
-    if counted is not None and (key, limit) in counted:
+    if ctx.counted and (key, limit) in ctx.counted:
         return Lent(None)
     decision = ctx.services.get(Limiter).try_admit(key, limit, amount)
-    if counted is None and type(decision) is Admission:  # nearly always
-        ctx.notes[Counted] = Counted(((key, limit),))
+    if not ctx.counted and isinstance(decision, Admission):  # nearly always
+        ctx.counted = ((key, limit),)
         return decision
     return None if decision is None else _taken(ctx, key, limit, decision)
 
@@ -65,9 +60,8 @@ def take_now(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refusa
 def _taken(ctx: Context, key: str, limit: Limit, decision: Admission | Refusal) -> Room | Refusal:
     if isinstance(decision, Refusal):
         return decision
-    counted: Counted = ctx.notes.setdefault(Counted, Counted())
-    first = not any(other == key and _periods(limit) <= _periods(known) for other, known in counted)
-    counted.append((key, limit))
+    first = not any(other == key and _periods(limit) <= _periods(known) for other, known in ctx.counted)
+    ctx.counted += ((key, limit),)
     return decision if first else Lent(decision)
 
 

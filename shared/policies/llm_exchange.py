@@ -37,8 +37,8 @@ class Refusers(dict[str, None]):
 
 
 class LlmExchange:
-    """The call of one request, made by the first policy that needs its usage; it stands between the request and its
-    backends (a BackendCaller).
+    """The call of one request, made by the first policy that needs its usage: the request's Observer, and between it
+    and its backends (a BackendCaller).
 
     A retry or a failover is another attempt, and only the last one counts. Usage is the backend's own; where it gives
     none, a tokenizer counts prompt and delivered text, marked estimated. It is None when no model was asked: a request
@@ -95,11 +95,15 @@ class LlmExchange:
     @classmethod
     def of(cls, ctx: Context) -> "LlmExchange":
         """The exchange of a request; the first call makes it."""
-        found: LlmExchange | None = ctx.notes.get(cls)
+        found: LlmExchange | None = ctx.observer  # type: ignore[assignment]  # there is no other
         if found is None:
-            found = ctx.notes[cls] = ctx.backends = cls(ctx)
-            ctx.on_end(found._settle_before_reply, found._complete)
+            found = ctx.observer = ctx.backends = cls(ctx)
         return found
+
+    @staticmethod
+    def seen(ctx: Context) -> "LlmExchange | None":
+        """The exchange of a request, if somebody has made it."""
+        return ctx.observer  # type: ignore[return-value]
 
     def on_answer(self, callback: Answered) -> None:
         """Run `callback` after each attempt that brought an answer, before the policies that follow, with the usage if
@@ -253,13 +257,13 @@ class LlmExchange:
         count = self._services.get(Tokenizers).count(attempt.call.model)
         return Usage.estimate(max(1, prompt), await counted(count, reader.size, reader.text_tokens))
 
-    def _settle_before_reply(self, ctx: Context) -> Coroutine[Any, Any, None] | None:
+    def before_reply(self, ctx: Context) -> Coroutine[Any, Any, None] | None:
         """Settle a plain answer that is there as a whole before the caller has it and may call again."""
         if self._attempt is not None:
-            return self._complete() if self._attempt.whole else None
+            return self.complete() if self._attempt.whole else None
         return self._settle_cached(ctx.response) if self._counts_cached and ctx.response is not None else None
 
-    def _complete(self, completion: Completion | None = None) -> Coroutine[Any, Any, None] | None:
+    def complete(self, completion: Completion | None = None) -> Coroutine[Any, Any, None] | None:
         """Settle with what there is to read of the answer, if that tells the usage."""
         if self._on_usage is None:
             return None
