@@ -5,7 +5,7 @@ is parsed when somebody asks.
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -26,6 +26,8 @@ MEMBERS = frozenset(
 )
 # Of a longer document only the end is parsed while nobody asks for more than its usage.
 _SHORT = 8_192
+# So much of a compressed answer is unpacked at a time.
+_UNPACKED = 1_048_576
 # So many bytes of a stream wait unparsed, in case their text is needed; then it is counted and they are forgotten.
 UNREAD = 131_072
 # The event that is hidden is small: a longer one cannot be it and need not be held back.
@@ -264,8 +266,9 @@ def _parsed(data: bytes) -> Any:
         return None
 
 
-def decoder(coding: str) -> Callable[[bytes], bytes] | None:
-    """What undoes a Content-Encoding piece by piece (RFC 9110 section 8.4.1); None for one it cannot undo."""
+def decoder(coding: str) -> Callable[[bytes], Iterator[bytes]] | None:
+    """What undoes a Content-Encoding piece by piece (RFC 9110 section 8.4.1); None for one it cannot undo. What it
+    gives for one piece comes in pieces, too: a few bytes may be megabytes."""
     match coding.strip().lower():
         case "gzip" | "x-gzip":
             return _lenient(16 + zlib.MAX_WBITS)
@@ -274,19 +277,23 @@ def decoder(coding: str) -> Callable[[bytes], bytes] | None:
     return None
 
 
-def _lenient(window: int) -> Callable[[bytes], bytes]:
+def _lenient(window: int) -> Callable[[bytes], Iterator[bytes]]:
     """A decoder that gives nothing more once the data is broken: the caller's own client will say so."""
     inflate = zlib.decompressobj(window)
     broken = False
 
-    def decode(data: bytes) -> bytes:
+    def decode(data: bytes) -> Iterator[bytes]:
         nonlocal broken
-        if broken:
-            return b""
-        try:
-            return inflate.decompress(data)
-        except zlib.error:
-            broken = True
-            return b""
+        while not broken:
+            try:
+                piece = inflate.decompress(data, _UNPACKED)
+            except zlib.error:
+                broken = True
+                return
+            if piece:
+                yield piece
+            data = inflate.unconsumed_tail
+            if not data and len(piece) < _UNPACKED:
+                return
 
     return decode

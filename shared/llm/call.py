@@ -8,6 +8,8 @@ from typing import Any
 from shared.llm.schemas import schema_of
 from shared.llm.schemas.schema import Count
 
+# Models are remembered by their names; a name that is longer is none.
+_LONGEST_MODEL = 256
 _OPENING = re.compile(rb"\s*\{")
 # The first api-version of Azure OpenAI that knows stream_options; older ones refuse unknown fields with 400.
 # https://learn.microsoft.com/azure/ai-foundry/openai/reference-preview
@@ -16,7 +18,7 @@ _AZURE_SINCE = "2024-09-01"
 
 class LlmCall:
     """A request to a model. `model` is the deployment in the path where there is one, else the one the schema tells;
-    `size` counts the bytes of the body."""
+    `size` counts the bytes of the body, which is empty when it cannot be read."""
 
     __slots__ = ("body", "model", "schema", "size", "stream")
 
@@ -29,7 +31,7 @@ class LlmCall:
             self.model, self.stream = schema.asked_by(path)
         else:
             model = deployment or body.get("model")
-            self.model = model if isinstance(model, str) else ""
+            self.model = model[:_LONGEST_MODEL] if isinstance(model, str) else ""
             self.stream = body.get("stream") is True
 
     @property
@@ -40,7 +42,7 @@ class LlmCall:
 
     def prompt_tokens(self, count: Count) -> int:
         """Tokens of the prompt, by the rules of its schema; what cannot be counted goes by its size."""
-        if not self.schema.counted:
+        if not self.schema.counted or not self.body:
             return (self.size + 3) // 4
         return self.schema.prompt_tokens(self.body, self.model, count)
 

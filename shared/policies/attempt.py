@@ -1,6 +1,6 @@
 """What came of one attempt at a backend: its answer, read as it passes."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from shared.llm.answer import DocumentReader, Reader, StreamReader, decoder
 from shared.llm.call import LlmCall
@@ -84,7 +84,7 @@ class Attempt:
         response.stream = self._passing(response.stream, decode, hide)
 
     async def _passing(
-        self, stream: AsyncIterator[bytes], decode: Callable[[bytes], bytes] | None, hide: bool
+        self, stream: AsyncIterator[bytes], decode: Callable[[bytes], Iterator[bytes]] | None, hide: bool
     ) -> AsyncIterator[bytes]:
         """The stream on its way to the caller, read by the reader."""
         reader = self.reader
@@ -95,8 +95,11 @@ class Attempt:
             elif decode is None:
                 out = reader.feed(chunk)
             else:
-                plain = reader.feed(decode(chunk))
-                out = plain if hide else chunk
+                for piece in decode(chunk):
+                    plain = reader.feed(piece)
+                    if plain and hide:
+                        yield plain
+                out = b"" if hide else chunk
             if out:
                 yield out
         if reader is not None and not self.ended:

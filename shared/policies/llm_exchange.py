@@ -1,6 +1,7 @@
 """One call to a model as policies share it: asks the backend for its usage, hides that from a caller who did not, and
 tells it once at the end."""
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -145,7 +146,7 @@ class LlmExchange:
         try:
             document = request.json()
         except ValueError:
-            document = None
+            document = _read_leniently(request)
         assert body is not None  # json() would have said so
         self._call_of, self._prompt = body, None
         self._call = (
@@ -305,6 +306,15 @@ def single_backend(ctx: Context, id: str) -> Target | None:
 def unobserved(backends: BackendCaller | None) -> BackendCaller | None:
     """The backends without who looks on."""
     return backends.unobserved if isinstance(backends, LlmExchange) else backends
+
+
+def _read_leniently(request: GatewayRequest) -> Any:
+    """A body that is no JSON, as a more lenient parser reads it: with a byte order mark, in UTF-16, with NaN. Of one
+    that only the backend may understand nothing is known, but where a model is asked it is a call all the same."""
+    try:
+        return json.loads(request.body or b"")
+    except (ValueError, RecursionError):
+        return None if schema_of(request.url.path, {}) is ANY_JSON else {}
 
 
 def _may_be_json(request: GatewayRequest) -> bool:

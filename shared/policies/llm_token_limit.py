@@ -236,7 +236,11 @@ class LlmTokenLimit(Policy):
         return Limit(window, quotas, "tokens", self.shards, self.on_storage_error)
 
     async def _prompt(self, ctx: Context, exchange: LlmExchange, call: LlmCall | None) -> int:
-        if self.estimate_prompt_tokens and ctx.request.method == "POST" and (call is None or not call.schema.counted):
+        if (
+            self.estimate_prompt_tokens
+            and ctx.request.method == "POST"
+            and (call is None or not call.schema.counted or not call.body)
+        ):
             raise Refused(_CANNOT_ESTIMATE, status=400, source=self.element, reason="UnableToEstimateTokens")
         return await exchange.prompt_tokens(wait=self.reservation == "strict") if call is not None else 0
 

@@ -13,6 +13,13 @@ WRITERS = 32
 """So many last writers are remembered, each with the number of its last write, to recognise one's own afterwards."""
 
 _KEY_SHOWN = 1000
+LONGEST_KEY = 1_024
+"""Characters of a counter key that is kept in memory as it is."""
+
+
+def countable(key: str) -> str:
+    """The key as counters are kept and found by: a very long one, as a caller's header may be, by its digest."""
+    return key if len(key) <= LONGEST_KEY else f"{key[:_KEY_SHOWN]} {hashlib.sha256(key.encode()).hexdigest()}"
 
 
 def digest(unit: str, key: str) -> str:

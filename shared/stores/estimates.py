@@ -2,6 +2,8 @@
 
 from collections import OrderedDict
 
+from shared.stores.counter_entity import LONGEST_KEY
+
 FIRST_GUESS = 256
 """Completion tokens to expect of a key and model that have no answer yet."""
 
@@ -16,7 +18,10 @@ class Estimates(OrderedDict[tuple[str, str], float]):
         self._max_entries = max_entries
 
     def learn(self, key: str, model: str, completion: int) -> None:
-        """Take the completion tokens of an answer into the mean; a first answer replaces the guess."""
+        """Take the completion tokens of an answer into the mean; a first answer replaces the guess. Keys of enormous
+        length are not remembered."""
+        if len(key) > LONGEST_KEY:
+            return
         name = (key, model)
         mean = self.get(name)
         self[name] = completion if mean is None else mean + _WEIGHT * (completion - mean)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from shared.stores.breaker import Breaker
 from shared.stores.clock import Clock
 from shared.stores.counter import Counter
+from shared.stores.counter_entity import LONGEST_KEY, countable
 from shared.stores.instance import Instance
 from shared.stores.limits import Admission, Limit, Refusal, Remaining
 from shared.stores.protocols import Entities
@@ -64,6 +65,8 @@ class Limiter:
 
     def try_admit(self, key: str, limit: Limit, amount: int) -> Admission | Refusal | None:
         """Decide at once when memory suffices (microseconds, no await); None: call ``admit_after_miss``."""
+        if len(key) > LONGEST_KEY:
+            key = countable(key)
         counter = self._counters.get((key, limit.name))
         if counter is None:
             return self._make(key, limit).try_admit(amount)
@@ -90,6 +93,7 @@ class Limiter:
 
     def counter(self, key: str, limit: Limit) -> Counter:
         """Return the counter, made on first use; holding on to it saves the lookup."""
+        key = countable(key)
         counter = self._counters.get((key, limit.name))
         if counter is None:
             return self._make(key, limit)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import get_args
 
 from shared.stores.clock import Clock
-from shared.stores.counter_entity import ROW, digest
+from shared.stores.counter_entity import ROW, countable, digest
 from shared.stores.counter_ring import Buckets, Ring
 from shared.stores.limits import Unit
 from shared.stores.protocols import Conflict, Entities, Stored
@@ -116,7 +116,7 @@ class CounterAdmin:
 
 
 def _belongs_to(key: str) -> Wanted:
-    digests = {digest(unit, key) for unit in get_args(Unit)}
+    digests = {digest(unit, countable(key)) for unit in get_args(Unit)}
     return lambda partition: partition.partition("-")[0] in digests
 
 

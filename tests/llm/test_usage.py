@@ -273,11 +273,16 @@ def test_a_compressed_copy_can_be_read(coding: str, encode: Callable[[bytes], by
     decode = decoder(coding)
     assert decode is not None
     packed = encode(data)
-    assert b"".join(decode(packed[at : at + 5]) for at in range(0, len(packed), 5)) == data
-    assert decode(b"rubbish after the end") == b""
+    assert b"".join(piece for at in range(0, len(packed), 5) for piece in decode(packed[at : at + 5])) == data
+    assert list(decode(b"rubbish after the end")) == []
     broken = decoder(coding)
-    assert broken is not None and broken(b"no such thing") == b""
+    assert broken is not None and list(broken(b"no such thing")) == []
     assert decoder("br") is None
+    bomb = decoder(coding)
+    assert bomb is not None
+    sizes = [len(piece) for piece in bomb(encode(bytes(5_000_000)))]
+    assert sum(sizes) == 5_000_000
+    assert max(sizes) <= 1_048_576
 
 
 def test_the_schema_is_told_by_path_and_else_by_body() -> None:
@@ -285,6 +290,7 @@ def test_the_schema_is_told_by_path_and_else_by_body() -> None:
         for path in schema.paths:
             assert schema_of(f"/deployments/x/{path}", {}) is schema
             assert schema_of(f"/v1/{path}/", {}) is schema
+            assert schema_of(f"/v1/{path.upper()}", {}) is schema
     assert schema_of("/model/x/invoke", {"messages": []}) is CHAT_COMPLETIONS
     assert schema_of("/model/x/invoke", {"messages": [], "anthropic_version": "x"}).name == "messages"
     assert schema_of("/anything", {"inputs": ""}) is ANY_JSON

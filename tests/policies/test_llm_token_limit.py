@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from shared.stores.limiter import Limiter
 from shared.stores.limits import Limit, OnStorageError, Window
 from tests.policies.running import Running, document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.service import Reply, Service
 
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there"}]}
 STREAM = {**CHAT, "stream": True}
@@ -110,6 +111,45 @@ def test_a_call_counts_whatever_its_media_type_says(backend: Backend, media: str
         answer = gateway.call("POST", content=json.dumps(asked).encode(), headers=headers, path="/chat/completions")
         assert answer.status_code == 200
         assert used(gateway) == COST
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda body: b"\xef\xbb\xbf" + body,
+        lambda body: body.decode().encode("utf-16"),
+        lambda body: body[:-1] + b', "x": NaN}',
+        lambda body: body[:-1] + b', "temperature": 1e999}',
+        lambda body: body[:-1] + b', "user": "\\ud800"}',
+    ],
+    ids=["mark", "utf-16", "NaN", "infinite", "half a pair"],
+)
+def test_what_a_lenient_backend_reads_is_counted(
+    backend: Backend, changed: Callable[[bytes], bytes], stream: bool
+) -> None:
+    with limited(backend, PER_MINUTE) as gateway:
+        body = changed(json.dumps({**CHAT, "stream": stream}).encode())
+        answer = gateway.call(
+            "POST", "/v1/chat/completions", content=body, headers={"content-type": "application/json"}
+        )
+        assert answer.status_code == 200
+        assert used(gateway) == COST
+
+
+def test_what_only_the_backend_can_read_is_counted_by_its_answer() -> None:
+    body = json.dumps(CHAT).encode()[:-1] + b", /* Newtonsoft reads this */}"
+    estimated = f'tokens-per-minute="{PLENTY}" estimate-prompt-tokens="true"'
+    with Service() as service:
+        service.default = lambda request: Reply(200, b'{"usage": {"prompt_tokens": 30, "completion_tokens": 12}}')
+        xml = [
+            document(inbound=f'<base /><llm-token-limit counter-key="k" {more} />') for more in (PER_MINUTE, estimated)
+        ]
+        with policies(xml[0], service.url) as gateway:
+            assert gateway.call("POST", "/chat/completions", content=body).status_code == 200
+            assert used(gateway) == 42
+        with policies(xml[1], service.url) as gateway:
+            assert gateway.call("POST", "/chat/completions", content=body).status_code == 400
 
 
 @pytest.mark.parametrize("every", [0, 0.002])

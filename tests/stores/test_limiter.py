@@ -429,6 +429,18 @@ async def test_busy_counter_stays_in_memory(fleet: Fleet) -> None:
 
 
 @in_virtual_time
+async def test_a_very_long_key_has_a_counter_of_its_own_and_is_found_by_it(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    long, other = "k" * 60_000, "k" * 59_999
+    await limiter.admit(long, PER_MINUTE, 10)
+    await limiter.admit(other, PER_MINUTE, 5)
+    assert len(limiter.counter(long, PER_MINUTE).key) < 1_100
+    await limiter.close()
+    assert [report.windows[60].used for report in await fleet.admin.show(long)] == [10]
+    assert [report.windows[60].used for report in await fleet.admin.show(other)] == [5]
+
+
+@in_virtual_time
 async def test_busy_counter_stays_small(fleet: Fleet) -> None:
     limiter = fleet.instance()
     for _ in range(400):

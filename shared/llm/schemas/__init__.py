@@ -16,10 +16,10 @@ from shared.llm.schemas.schema import Schema
 SCHEMAS: tuple[Schema, ...] = (CHAT_COMPLETIONS, COMPLETIONS, RESPONSES, EMBEDDINGS, MESSAGES, IMAGES, GENERATE_CONTENT)
 
 # They tell tokens without spending any.
-_FREE = ("/messages/count_tokens", "/responses/input_tokens", ":countTokens")
+_FREE = ("/messages/count_tokens", "/responses/input_tokens", ":counttokens")
 # Nobody's endless paths are remembered.
 _LONGEST_KNOWN = 200
-_BY_PATH = {ending: schema for schema in SCHEMAS for ending in schema.paths}
+_BY_PATH = {ending.lower(): schema for schema in SCHEMAS for ending in schema.paths}
 
 
 def schema_of(path: str, body: Mapping[str, object]) -> Schema:
@@ -39,7 +39,8 @@ def schema_of(path: str, body: Mapping[str, object]) -> Schema:
 
 @lru_cache(maxsize=1024)
 def _by_path(path: str) -> Schema | None:
-    path = path.rstrip("/").replace("%3A", ":").replace("%3a", ":")
+    # Operations are found whatever the case, so a schema must be as well.
+    path = path.rstrip("/").lower().replace("%3a", ":")
     if path.endswith(_FREE):
         return ANY_JSON
     head, _, last = path.rpartition("/")

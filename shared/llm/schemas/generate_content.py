@@ -28,7 +28,7 @@ class GenerateContent(Schema):
     def asked_by(self, path: str) -> tuple[str, bool]:
         """The last part of the model's name, as the path has it; another method streams."""
         model = _COLON.split(path.rpartition("/")[2], maxsplit=1)[0]
-        return model, path.rstrip("/").endswith("streamGenerateContent")
+        return model, path.rstrip("/").lower().endswith("streamgeneratecontent")
 
     def max_tokens(self, body: Body) -> int | None:
         """`maxOutputTokens`, thoughts included, holds for each candidate."""
