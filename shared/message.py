@@ -319,9 +319,7 @@ class _Body:
         if self.body is None:
             raise BodyNotBuffered(self)  # type: ignore[arg-type]
         if self._json_of is not self.body:
-            if is_sprawling_json(self.body):
-                raise Refusal("Request body has too many JSON values.", status=413, reason="RequestTooLarge")
-            self._json = orjson.loads(self.body) if self.body else None
+            self._json = parsed_json(self.body)
             self._json_of = self.body
         return self._json
 
@@ -481,10 +479,21 @@ class GatewayResponse(_Body):
         return False
 
 
+_SMALL_JSON = 4_194_304
+
+
+def parsed_json(body: bytes) -> Any:
+    """A request's JSON body, None for an empty one. ValueError when it is not JSON, Refusal (413) when it takes too
+    much memory (`is_sprawling_json`)."""
+    if len(body) >= _SMALL_JSON and is_sprawling_json(body):
+        raise Refusal("Request body has too many JSON values.", status=413, reason="RequestTooLarge")
+    return orjson.loads(body) if body else None
+
+
 def sprawls(json: bytes | str) -> bool:
     """Whether JSON would take more than a quarter of a gigabyte when parsed, to judge by its punctuation: 30 MB of
     `{},` are a gigabyte of objects, 30 MB of text are 30 MB."""
-    if len(json) < 4_194_304:
+    if len(json) < _SMALL_JSON:
         return False
     if isinstance(json, str):
         containers, items = json.count("{") + json.count("["), json.count(",")

@@ -7,6 +7,7 @@ from typing import Any
 
 from shared.llm.schemas import schema_of
 from shared.llm.schemas.schema import Count
+from shared.message import parsed_json
 
 # Models are remembered by their names; a name that is longer is none.
 _LONGEST_MODEL = 256
@@ -18,21 +19,38 @@ _AZURE_SINCE = "2024-09-01"
 
 class LlmCall:
     """A request to a model. `model` is the deployment in the path where there is one, else the one the schema tells;
-    `size` counts the bytes of the body, which is empty when it cannot be read."""
+    `max_tokens` is the most the answer may have, None where the request sets no bound. `data` is the body, `document`
+    what has been parsed of it: it takes several times as much memory, so it is let go of while a backend works."""
 
-    __slots__ = ("body", "model", "schema", "size", "stream")
+    __slots__ = ("data", "document", "max_tokens", "model", "schema", "stream")
 
-    def __init__(self, path: str, body: Mapping[str, Any], size: int, deployment: str | None = None) -> None:
-        """What a POST to `path` with this JSON object asks for; `deployment` is the one in its path."""
+    def __init__(self, path: str, data: bytes, body: Mapping[str, Any], deployment: str | None = None) -> None:
+        """What a POST to `path` asks for; `body` is its parsed `data`, `deployment` the one in its path."""
         self.schema = schema = schema_of(path, body)
-        self.body = body
-        self.size = size
+        self.data = data
+        self.document: Mapping[str, Any] | None = body
+        self.max_tokens = schema.max_tokens(body)
         if schema.path_tells:
             self.model, self.stream = schema.asked_by(path)
         else:
             model = deployment or body.get("model")
             self.model = model[:_LONGEST_MODEL] if isinstance(model, str) else ""
             self.stream = body.get("stream") is True
+
+    @property
+    def size(self) -> int:
+        """The bytes of the body."""
+        return len(self.data)
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The body; empty when it cannot be read."""
+        if self.document is None:
+            try:
+                self.document = object_in(self.data) or {}
+            except ValueError:
+                self.document = {}
+        return self.document
 
     @property
     def asks_for_usage(self) -> bool:
@@ -43,8 +61,22 @@ class LlmCall:
     def prompt_tokens(self, count: Count) -> int:
         """Tokens of the prompt, by the rules of its schema; what cannot be counted goes by its size."""
         if not self.schema.counted or not self.body:
-            return (self.size + 3) // 4
+            return (len(self.data) + 3) // 4
         return self.schema.prompt_tokens(self.body, self.model, count)
+
+
+def object_in(data: bytes) -> dict[str, Any] | None:
+    """The JSON object a request's body is, also for a parser that takes more than JSON: with a byte order mark, in
+    UTF-16, with NaN. None when it is something else, ValueError when it cannot be read. Refusal (413) as `parsed_json`.
+    """
+    try:
+        document = parsed_json(data)
+    except ValueError:
+        try:
+            document = json.loads(data)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+    return document if isinstance(document, dict) else None
 
 
 def usage_can_be_asked(call: LlmCall, azure_version: str | None) -> bool:

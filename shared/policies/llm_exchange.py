@@ -1,7 +1,6 @@
 """One call to a model as policies share it: asks the backend for its usage, hides that from a caller who did not, and
 tells it once at the end."""
 
-import json
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
@@ -10,7 +9,7 @@ from shared.backends.backends import Backends
 from shared.backends.target import Target
 from shared.context import BackendCaller, Completion, Context
 from shared.errors import GatewayError
-from shared.llm.call import LlmCall, asking_for_usage, usage_can_be_asked
+from shared.llm.call import LlmCall, asking_for_usage, object_in, usage_can_be_asked
 from shared.llm.schemas import schema_of
 from shared.llm.schemas.any_json import ANY_JSON
 from shared.llm.usage import Facts, Usage
@@ -143,15 +142,17 @@ class LlmExchange:
             return None
         if body is None and not _may_be_json(request):
             return None
-        try:
-            document = request.json()
-        except ValueError:
-            document = _read_leniently(request)
-        assert body is not None  # json() would have said so
+        if body is None:
+            raise BodyNotBuffered(request)
         self._call_of, self._prompt = body, None
+        try:
+            asked = object_in(body)
+        except ValueError:
+            # Of what only the backend may be able to read nothing is known, but where a model is asked it is a call.
+            asked = None if schema_of(request.url.path, {}) is ANY_JSON else {}
         self._call = (
-            LlmCall(request.url.path, document, len(body), request.matched_parameters.get("deployment-id"))
-            if isinstance(document, dict)
+            LlmCall(request.url.path, body, asked, request.matched_parameters.get("deployment-id"))
+            if asked is not None
             else None
         )
         return self._call
@@ -206,6 +207,7 @@ class LlmExchange:
                     break
             if call.stream:
                 asked = _asked(ctx, call)
+            call.document = None
         options: dict[str, Any] = {}
         if header_timeout is not None or continue_timeout is not None or follow_redirects:
             options = {
@@ -306,15 +308,6 @@ def single_backend(ctx: Context, id: str) -> Target | None:
 def unobserved(backends: BackendCaller | None) -> BackendCaller | None:
     """The backends without who looks on."""
     return backends.unobserved if isinstance(backends, LlmExchange) else backends
-
-
-def _read_leniently(request: GatewayRequest) -> Any:
-    """A body that is no JSON, as a more lenient parser reads it: with a byte order mark, in UTF-16, with NaN. Of one
-    that only the backend may understand nothing is known, but where a model is asked it is a call all the same."""
-    try:
-        return json.loads(request.body or b"")
-    except (ValueError, RecursionError):
-        return None if schema_of(request.url.path, {}) is ANY_JSON else {}
 
 
 def _may_be_json(request: GatewayRequest) -> bool:

@@ -64,8 +64,8 @@ class Counting:
             amount = prompt or 0
         else:
             if prompt is None:
-                prompt = (call.size + 3) // 4
-            most = call.schema.max_tokens(call.body)
+                prompt = (len(call.data) + 3) // 4
+            most = call.max_tokens
             if mode == "strict":
                 amount = prompt + (longest_answer(call.model) if most is None else most)
             else:

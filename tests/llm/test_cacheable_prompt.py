@@ -15,7 +15,7 @@ Q = "What is it?"
 
 
 def prompt(body: dict[str, Any], path: str = "/chat/completions", **options: Any) -> CacheablePrompt:
-    return cacheable_prompt(LlmCall(path, body, 0), **{"ignore_system": False, **options})
+    return cacheable_prompt(LlmCall(path, b"", body), **{"ignore_system": False, **options})
 
 
 def chat(*messages: Any, **fields: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from shared.llm.max_tokens import longest_answer
 
 
 def call(body: Any, path: str = "/chat/completions", deployment: str | None = None) -> LlmCall:
-    return LlmCall(path, body, len(json.dumps(body)), deployment)
+    return LlmCall(path, json.dumps(body).encode(), body, deployment)
 
 
 BODIES = st.fixed_dictionaries(

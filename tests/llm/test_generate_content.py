@@ -71,11 +71,7 @@ def whole(document: object) -> DocumentReader:
 
 
 def called(path: str, body: dict[str, Any] = ASKED) -> LlmCall:
-    return LlmCall(path, body, len(json.dumps(body)))
-
-
-def most(call: LlmCall) -> int | None:
-    return call.schema.max_tokens(call.body)
+    return LlmCall(path, json.dumps(body).encode(), body)
 
 
 @pytest.mark.parametrize("colon", [":", "%3A", "%3a"])
@@ -90,10 +86,10 @@ def test_the_path_tells_schema_model_and_stream(colon: str) -> None:
 
 
 def test_the_bounds_of_an_answer() -> None:
-    assert most(called(f"{PATH}:generateContent")) == 400
+    assert called(f"{PATH}:generateContent").max_tokens == 400
     snake = {"contents": [], "generation_config": {"max_output_tokens": 50}}
-    assert most(called(f"{PATH}:generateContent", snake)) == 50
-    assert most(called(f"{PATH}:generateContent", {"contents": []})) is None
+    assert called(f"{PATH}:generateContent", snake).max_tokens == 50
+    assert called(f"{PATH}:generateContent", {"contents": []}).max_tokens is None
 
 
 def test_a_prompt_is_counted_with_its_media_and_tools() -> None:
@@ -174,4 +170,4 @@ def test_nothing_malformed_is_an_error() -> None:
         assert (reader.usage, reader.text_tokens(rough_count), reader.facts.finish_reasons) == (None, 0, [])
     for odd_body in ({"contents": {"parts": 3}}, {"contents": [3, {"parts": [4, {"text": 5}]}], "generationConfig": 1}):
         call = called(f"{PATH}:generateContent", odd_body)
-        assert (most(call), call.prompt_tokens(words)) == (None, 0)
+        assert (call.max_tokens, call.prompt_tokens(words)) == (None, 0)
