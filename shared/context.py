@@ -171,6 +171,14 @@ ReplyCallback = Callable[["Context"], Awaitable[None] | None]
 class Observer(Protocol):
     """Who looks on a request's call to a model: told of the end before anybody else, so that all know what it used."""
 
+    def answered(self, response: GatewayResponse) -> Awaitable[None] | None:
+        """An attempt has brought this answer: the policies that follow see it when this has been waited for."""
+        ...
+
+    def failed(self) -> None:
+        """An attempt has brought no answer."""
+        ...
+
     def before_reply(self, ctx: "Context") -> Awaitable[None] | None:
         """As a callback of `Context.on_reply`."""
         ...

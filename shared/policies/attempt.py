@@ -14,9 +14,10 @@ _READ_AHEAD = 1_048_576
 
 class Attempt:
     """One attempt; the last one counts. Without a `reader` nothing can be read of its answer, or no model was asked
-    (no `call`). `cached` tells that no backend was asked."""
+    (no `call`). `cached` tells that no backend was asked, `hide` that the event of a stream which only tells its usage
+    is not for the caller."""
 
-    __slots__ = ("cached", "call", "ended", "passed", "reader", "status", "whole")
+    __slots__ = ("cached", "call", "ended", "hide", "passed", "reader", "status", "whole")
 
     def __init__(self, call: LlmCall | None) -> None:
         self.call = call
@@ -26,21 +27,24 @@ class Attempt:
         self.whole = False  # the answer is a document and in memory
         self.passed = 0  # bytes of an answer nobody can read
         self.cached = False
+        self.hide = False
 
     @property
     def model(self) -> str:
         """The model the answer names; empty when it names none, or cannot be read."""
         return self.reader.model if self.reader is not None else ""
 
-    def read(self, response: GatewayResponse, tokenizers: Tokenizers, *, hide: bool = False, keep: int = 0) -> None:
-        """Read the answer as it passes; one that came at once is there already. Of a stream, `hide` the event that only
-        tells its usage, and `keep` up to so many characters of its messages."""
+    def read(self, response: GatewayResponse, tokenizers: Tokenizers, keep: int) -> None:
+        """Read the answer as it passes; one that came at once is there already. Of a stream `keep` up to so many
+        characters of its messages."""
         self.status = response.status_code
         call, body = self.call, response.body
         if call is None:
             return
         if content_type(response.headers).startswith(b"text/event-stream"):  # one that came at once, too
-            self.reader = reader = StreamReader(call.schema, hide=hide, count=tokenizers.count(call.model), keep=keep)
+            self.reader = reader = StreamReader(
+                call.schema, hide=self.hide, count=tokenizers.count(call.model), keep=keep
+            )
             if body is not None:
                 self.ended = True
                 response.body = reader.feed(body) + reader.end()
@@ -49,7 +53,7 @@ class Attempt:
         else:
             self.reader = DocumentReader(call.schema)
         if body is None:
-            self._watch(response, hide)
+            self._watch(response)
 
     def told(self) -> Usage | None:
         """The usage the backend told, with what there is to read of its answer."""
@@ -70,24 +74,24 @@ class Attempt:
         self.whole = response.body is not None
         return self.whole
 
-    def _watch(self, response: GatewayResponse, hide: bool) -> None:
+    def _watch(self, response: GatewayResponse) -> None:
         assert response.stream is not None
         coding = response.headers.get("content-encoding")
         decode = decoder(coding) if coding and coding.lower() != "identity" else None
         if coding and coding.lower() != "identity" and decode is None:
             self.reader = None
-        if decode is not None and hide:
+        if decode is not None and self.hide:
             # Nothing can be left out of a compressed stream, so the caller gets it plain.
             response.headers.raw = [
                 pair for pair in response.headers.raw if pair[0] not in (b"content-encoding", b"content-length")
             ]
-        response.stream = self._passing(response.stream, decode, hide)
+        response.stream = self._passing(response.stream, decode)
 
     async def _passing(
-        self, stream: AsyncIterator[bytes], decode: Callable[[bytes], Iterator[bytes]] | None, hide: bool
+        self, stream: AsyncIterator[bytes], decode: Callable[[bytes], Iterator[bytes]] | None
     ) -> AsyncIterator[bytes]:
         """The stream on its way to the caller, read by the reader."""
-        reader = self.reader
+        reader, hide = self.reader, self.hide
         async for chunk in stream:
             if reader is None:
                 out = chunk

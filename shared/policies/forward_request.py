@@ -1,7 +1,7 @@
 """forward-request: sends the request to its backend."""
 
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -64,16 +64,17 @@ class ForwardRequest(Policy):
                 await ctx.response.aclose()
                 ctx.response = None
             assert ctx.backends is not None
-            response = ctx.response = await (
-                ctx.backends.forward(ctx)
-                if self._plain
-                else ctx.backends.forward(
-                    ctx,
-                    header_timeout=await self._wait(ctx),
-                    continue_timeout=await self.continue_timeout(ctx) if self.continue_timeout is not None else None,
-                    follow_redirects=await self.follow_redirects(ctx),
-                )
-            )
+            options = {} if self._plain else await self._options(ctx)
+            try:
+                response = ctx.response = await ctx.backends.forward(ctx, **options)
+            except GatewayError:
+                if ctx.observer is not None:
+                    ctx.observer.failed()
+                raise
+            if ctx.observer is not None:
+                telling = ctx.observer.answered(response)
+                if telling is not None:
+                    await telling
             if isinstance(response, NotAsked):
                 locate(response.error, self.place)
             if 400 <= response.status_code <= 599 and await self.fail_on_error_status_code(ctx):
@@ -87,6 +88,13 @@ class ForwardRequest(Policy):
         """Whether nothing is said of how to wait or of redirects, which is nearly always."""
         said = (self.timeout, self.timeout_ms, self.continue_timeout, self.follow_redirects.compiled)
         return all(one is None for one in said) and not self.follow_redirects.constant
+
+    async def _options(self, ctx: Context) -> dict[str, Any]:
+        return {
+            "header_timeout": await self._wait(ctx),
+            "continue_timeout": await self.continue_timeout(ctx) if self.continue_timeout is not None else None,
+            "follow_redirects": await self.follow_redirects(ctx),
+        }
 
     async def _wait(self, ctx: Context) -> float | None:
         if self.timeout_ms is not None:

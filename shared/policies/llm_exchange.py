@@ -8,7 +8,6 @@ from typing import Any
 from shared.backends.backends import Backends
 from shared.backends.target import Target
 from shared.context import BackendCaller, Completion, Context
-from shared.errors import GatewayError
 from shared.llm.call import LlmCall, asking_for_usage, object_in, usage_can_be_asked
 from shared.llm.schemas import schema_of
 from shared.llm.schemas.any_json import ANY_JSON
@@ -184,58 +183,60 @@ class LlmExchange:
         """The base URL of the backend chosen for the request. PolicyFailed when there is none."""
         return self.unobserved.url(ctx)
 
-    async def forward(
-        self,
-        ctx: Context,
-        *,
-        header_timeout: float | None = None,
-        continue_timeout: float | None = None,
-        follow_redirects: bool = False,
-    ) -> GatewayResponse:
-        """One attempt, as the backends make it, with the usage asked for and the answer read as it passes. What came
-        of an attempt before does not count."""
-        request, backends = ctx.request, self._backends
-        assert backends is not None
-        raw, body, asked = request.headers.raw, request.body, None
-        call = self._call if body is not None and body is self._call_of else await self.call()
-        attempt = self._attempt = Attempt(call)
-        if call is not None:
-            for name, _ in raw:
-                if name == b"accept-encoding":
-                    # What is compressed could only be read by unpacking it on the way.
-                    request.headers.replace(name, "identity")
-                    break
-            if call.stream:
-                asked = _asked(ctx, call)
-            call.document = None
-        options: dict[str, Any] = {}
-        if header_timeout is not None or continue_timeout is not None or follow_redirects:
-            options = {
-                "header_timeout": header_timeout,
-                "continue_timeout": continue_timeout,
-                "follow_redirects": follow_redirects,
-            }
+    def forward(self, ctx: Context, **options: Any) -> Coroutine[Any, Any, GatewayResponse]:
+        """One attempt, as the backends make it; of a stream the usage is asked for. What came of an attempt before does
+        not count."""
+        body, call = ctx.request.body, self._call
+        if body is None or body is not self._call_of or (call is not None and call.stream):
+            return self._forward(ctx, options)
+        self._begin(ctx, call)
+        return self.unobserved.forward(ctx, **options)
+
+    async def _forward(self, ctx: Context, options: dict[str, Any]) -> GatewayResponse:
+        """The same where the body is still to be read, or changed."""
+        call = await self.call()
+        asked = _asked(ctx, call) if call is not None and call.stream else None
+        attempt = self._begin(ctx, call)
+        if asked is None:
+            return await self.unobserved.forward(ctx, **options)
+        request = ctx.request
+        whole = request.body
         try:
-            if asked is not None:
-                body, request.body = request.body, asked
-            response = await backends.forward(ctx, **options)
-            if asked is not None and await _refuses(response):
+            request.body, attempt.hide = asked, True
+            response = await self.unobserved.forward(ctx, **options)
+            if await _refuses(response):
                 ctx.services.extras.setdefault(Refusers, Refusers()).note(_backend(ctx))
                 ctx.trace("the backend does not know stream_options: asked again without", "usage")
-                asked, request.body = None, body
-                response = await backends.forward(ctx, **options)
-        except GatewayError:
-            self._attempt = None
-            raise
+                request.body, attempt.hide = whole, False
+                response = await self.unobserved.forward(ctx, **options)
+            return response
         finally:
             # Another attempt starts from what the caller sent.
-            request.headers.raw = raw
-            if asked is not None:
-                request.body = body
-        attempt.read(response, self._services.get(Tokenizers), hide=asked is not None, keep=self._keep)
-        if self._on_answer:
-            await self._tell(attempt, response)
-        return response
+            request.body = whole
+
+    def _begin(self, ctx: Context, call: LlmCall | None) -> Attempt:
+        attempt = self._attempt = Attempt(call)
+        if call is not None:
+            call.document = None
+            headers = ctx.request.headers
+            for name, _ in headers.raw:
+                if name == b"accept-encoding":
+                    # What is compressed could only be read by unpacking it on the way.
+                    headers.replace(name, "identity")
+                    break
+        return attempt
+
+    def answered(self, response: GatewayResponse) -> Coroutine[Any, Any, None] | None:
+        """The attempt has brought an answer: it is read as it passes."""
+        attempt = self._attempt
+        if attempt is None:
+            return None
+        attempt.read(response, self._services.get(Tokenizers), self._keep)
+        return self._tell(attempt, response) if self._on_answer else None
+
+    def failed(self) -> None:
+        """The attempt has brought no answer."""
+        self._attempt = None
 
     async def _tell(self, attempt: Attempt, response: GatewayResponse) -> None:
         """Tell those who want to know of an answer before it leaves."""
@@ -283,7 +284,7 @@ class LlmExchange:
     async def _settle_cached(self, response: GatewayResponse) -> None:
         attempt = self._attempt = Attempt(await self.call())
         attempt.cached = True
-        attempt.read(response, self._services.get(Tokenizers), keep=self._keep)
+        attempt.read(response, self._services.get(Tokenizers), self._keep)
         if self._on_answer:
             await self._tell(attempt, response)
         if attempt.whole:
