@@ -128,6 +128,14 @@ class Headers:
         key = field_name(name)
         return [value.decode("latin-1") for field, value in self.raw if field == key]
 
+    @property
+    def content_type(self) -> bytes:
+        """The media type as it came, the first where there are several; empty when there is none."""
+        for field, value in self.raw:
+            if field == b"content-type":
+                return value
+        return b""
+
     def items(self) -> Iterator[tuple[str, str]]:
         """Every field line as (name in lower case, value)."""
         for name, value in self.raw:
@@ -471,12 +479,7 @@ class GatewayResponse(_Body):
     @property
     def is_event_stream(self) -> bool:
         """Whether the body is server-sent events that nobody has buffered."""
-        if self.body is not None:
-            return False
-        for name, value in self.headers.raw:
-            if name == b"content-type":
-                return value.startswith(b"text/event-stream")
-        return False
+        return self.body is None and self.headers.content_type.startswith(b"text/event-stream")
 
 
 _SMALL_JSON = 4_194_304

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from shared.llm.call import LONGEST_MODEL
+
 # A limit that is used up without a word about when: providers count requests in windows of a second or more.
 UNSAID = 1.0
 # Deployments come and go in calls; more than these are not told apart for long.
 MOST_MODELS = 64
-LONGEST_MODEL = 256
 
 # https://learn.microsoft.com/azure/ai-foundry/openai/how-to/quota, https://platform.openai.com/docs/guides/rate-limits,
 # https://docs.anthropic.com/en/api/rate-limits: what is left, and the header that says until when.

@@ -82,7 +82,7 @@ class LlmLogging:
             counts=_counts(ctx, exchange.usage, attempt, attempt.call),
         )
         call = _Call(self, begun, attempt.call, attempt.reader, ctx.services.monotonic, telemetry)
-        if attempt.call.size + call.answered <= AT_ONCE:
+        if len(attempt.call.data) + call.answered <= AT_ONCE:
             try:
                 return call.hand_over(call.with_messages(SECONDS_AT_ONCE))
             except TimeoutError:

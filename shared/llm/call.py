@@ -9,8 +9,9 @@ from shared.llm.schemas import schema_of
 from shared.llm.schemas.schema import Count
 from shared.message import parsed_json
 
-# Models are remembered by their names; a name that is longer is none.
-_LONGEST_MODEL = 256
+LONGEST_MODEL = 256
+"""Characters of a model's name that are kept: callers and backends name models as they like, and names are remembered.
+"""
 _OPENING = re.compile(rb"\s*\{")
 # The first api-version of Azure OpenAI that knows stream_options; older ones refuse unknown fields with 400.
 # https://learn.microsoft.com/azure/ai-foundry/openai/reference-preview
@@ -30,17 +31,11 @@ class LlmCall:
         self.data = data
         self.document: Mapping[str, Any] | None = body
         self.max_tokens = schema.max_tokens(body)
+        model: Any = deployment or body.get("model")
+        self.stream = body.get("stream") is True
         if schema.path_tells:
-            self.model, self.stream = schema.asked_by(path)
-        else:
-            model = deployment or body.get("model")
-            self.model = model[:_LONGEST_MODEL] if isinstance(model, str) else ""
-            self.stream = body.get("stream") is True
-
-    @property
-    def size(self) -> int:
-        """The bytes of the body."""
-        return len(self.data)
+            model, self.stream = schema.asked_by(path)
+        self.model = model[:LONGEST_MODEL] if isinstance(model, str) else ""
 
     @property
     def body(self) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from shared.llm.answer import DocumentReader, Reader, StreamReader, decoder
 from shared.llm.call import LlmCall
 from shared.llm.usage import Usage
-from shared.message import GatewayResponse, Headers
+from shared.message import GatewayResponse
 from shared.policies.tokenizers import Tokenizers
 
 # A plain answer whose usage a policy wants before the answer leaves is read so far; a longer one passes first.
@@ -41,7 +41,7 @@ class Attempt:
         call, body = self.call, response.body
         if call is None:
             return
-        if content_type(response.headers).startswith(b"text/event-stream"):  # one that came at once, too
+        if response.headers.content_type.startswith(b"text/event-stream"):  # one that came at once, too
             self.reader = reader = StreamReader(
                 call.schema, hide=self.hide, count=tokenizers.count(call.model), keep=keep
             )
@@ -133,11 +133,3 @@ async def _joined(parts: list[bytes], rest: AsyncIterator[bytes] | None) -> Asyn
     if rest is not None:
         async for chunk in rest:
             yield chunk
-
-
-def content_type(headers: Headers) -> bytes:
-    """The media type of a message as it came; empty when it tells none."""
-    for name, value in headers.raw:
-        if name == b"content-type":
-            return value
-    return b""

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 
 from shared.context import Context
 from shared.errors import PolicyFailed
+from shared.llm.call import LONGEST_MODEL
 from shared.llm.prices import Asked, Cost, PriceTable
 from shared.llm.usage import Usage
 from shared.policies.attempt import Attempt
@@ -143,10 +144,6 @@ class AzureOpenaiEmitTokenMetric(LlmEmitTokenMetric):
     element: ClassVar[str] = "azure-openai-emit-token-metric"
 
 
-# Callers and backends name models as they like, and a name stays in memory for the next call.
-_LONGEST_MODEL = 256
-
-
 @lru_cache(maxsize=1_024)
 def with_more(pairs: Pairs, *more: tuple[str, str]) -> Pairs:
     """The dimensions of a document and further ones, in order; where both have a name, the document's value stays."""
@@ -169,8 +166,8 @@ def _counts(usage: Usage) -> list[tuple[str, float]]:
 def _asked(ctx: Context, attempt: Attempt) -> Asked:
     kind, backend, call = ctx.kind, ctx.backend, attempt.call
     return Asked(
-        attempt.model[:_LONGEST_MODEL],
-        call.model[:_LONGEST_MODEL] if call is not None else "",
+        attempt.model[:LONGEST_MODEL],
+        call.model if call is not None else "",
         PROVIDERS.get(kind.name, "") if kind is not None else "",
         backend.id if backend is not None else "",
     )

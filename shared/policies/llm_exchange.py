@@ -13,7 +13,7 @@ from shared.llm.schemas import schema_of
 from shared.llm.schemas.any_json import ANY_JSON
 from shared.llm.usage import Facts, Usage
 from shared.message import BodyNotBuffered, GatewayRequest, GatewayResponse
-from shared.policies.attempt import Attempt, content_type
+from shared.policies.attempt import Attempt
 from shared.policies.tokenizers import Tokenizers, counted
 
 log = logging.getLogger("gateway")
@@ -164,7 +164,7 @@ class LlmExchange:
         if self._prompt is None:
             tokenizers = self._services.get(Tokenizers)
             count = await tokenizers.exact(call.model) if wait else tokenizers.count(call.model)
-            self._prompt = await counted(count, call.size, call.prompt_tokens)
+            self._prompt = await counted(count, len(call.data), call.prompt_tokens)
         return self._prompt
 
     # the attempts
@@ -314,7 +314,7 @@ def unobserved(backends: BackendCaller | None) -> BackendCaller | None:
 def _may_be_json(request: GatewayRequest) -> bool:
     """Whether a long body is worth reading. Not every backend goes by the media type: where models are asked, what it
     says is no reason to let a call pass uncounted."""
-    media = content_type(request.headers)
+    media = request.headers.content_type
     return not media or b"json" in media.lower() or schema_of(request.url.path, {}) is not ANY_JSON
 
 
