@@ -105,26 +105,29 @@ class Specified:
             lower = name.lower()
             present.add(lower)
             if (value := self._values.get(lower)) is not None:
-                action = actions.of(name, specified=True)
-                if action != "ignore" and (violation := self._violation(value, texts)) is not None:
-                    violations.add(violation, action)
+                self._check_value(value, texts, actions, violations)
             elif lower in self._owners:
                 owner, property_ = self._owners[lower]
                 objects.setdefault(owner, {})[property_] = texts
             elif lower in actions.named or lower not in uncounted:
-                if (action := actions.of(name, specified=False)) != "ignore":
-                    text = f"Unspecified {self._kind.word} {name} is not allowed."
-                    violations.add(Violation(name, self._kind.type, "Unspecified", text, text), action)
-        self._check_objects(objects, actions, violations)
+                text = f"Unspecified {self._kind.word} {name} is not allowed."
+                violations.add(
+                    Violation(name, self._kind.type, "Unspecified", text, text), actions.of(name, specified=False)
+                )
+        for owner, properties in objects.items():
+            self._check_value(owner, properties, actions, violations)
         self._check_missing(present, objects, actions, violations, uncounted)
 
-    def _check_objects(
-        self, given: Mapping["ParameterValue", dict[str, Sequence[str]]], actions: Actions, violations: Violations
+    def _check_value(
+        self,
+        value: "ParameterValue",
+        texts: Sequence[str] | dict[str, Sequence[str]],
+        actions: Actions,
+        violations: Violations,
     ) -> None:
-        for value, texts in given.items():
-            action = actions.of(value.parameter.name, specified=True)
-            if action != "ignore" and (violation := self._violation(value, texts)) is not None:
-                violations.add(violation, action)
+        action = actions.of(value.parameter.name, specified=True)
+        if action != "ignore" and (violation := self._violation(value, texts)) is not None:
+            violations.add(violation, action)
 
     def _check_missing(
         self,
