@@ -48,14 +48,19 @@ def _text(content: bytes, body: Body) -> str:
         return content.decode("utf-8", "replace").removeprefix("\ufeff")
 
 
+def _taken(run: Run, maybe: Body | None, preserve: bool) -> tuple[Body, bytes | None]:
+    """The body and its content. The null that a request without a body has in its place reads as an empty one:
+    documents that ask before they look and those that do not run both."""
+    body = maybe if maybe is not None else Body(GatewayResponse(200))
+    return body, body.take(run, preserve is True or maybe is None)
+
+
 def _as(run: Run, types: Types, maybe: Body | None, preserveContent: bool = False) -> Any:
-    """The body as T. The null that a request without a body has in its place reads as an empty one: documents that ask
-    before they look and those that do not run both."""
+    """The body as T."""
     if not types:
         raise ExpressionFailed("ArgumentException", "As needs a type.")
     name = types[0].net.name
-    body = maybe if maybe is not None else Body(GatewayResponse(200))
-    content = body.take(run, preserveContent is True or maybe is None)
+    body, content = _taken(run, maybe, preserveContent)
     if content is None:
         return None
     if name in ("JObject", "JArray", "JToken", "JValue", "dynamic"):
@@ -88,8 +93,7 @@ def as_json(content: bytes, body: Body, name: str) -> JToken | None:
 
 def _form(run: Run, maybe: Body | None, preserveContent: bool = False) -> NetDictionary | None:
     """``AsFormUrlEncodedContent``: names with all their values."""
-    body = maybe if maybe is not None else Body(GatewayResponse(200))
-    content = body.take(run, preserveContent is True or maybe is None)
+    body, content = _taken(run, maybe, preserveContent)
     if content is None:
         return None
     made = NetDictionary()
