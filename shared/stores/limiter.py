@@ -65,6 +65,7 @@ class Limiter:
 
     def try_admit(self, key: str, limit: Limit, amount: int) -> Admission | Refusal | None:
         """Decide at once when memory suffices (microseconds, no await); None: call ``admit_after_miss``."""
+        # What `counter` does, without the call: every request that has a limit comes here.
         if len(key) > LONGEST_KEY:
             key = countable(key)
         counter = self._counters.get((key, limit.name))
