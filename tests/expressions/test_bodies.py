@@ -178,11 +178,15 @@ def test_before_there_is_a_response_it_is_null_and_its_status_is_0(text: str, re
 )
 def test_a_read_body_leaves_nothing_for_the_garbage_collector(text: str) -> None:
     expression, ctx = compiled(text), context()
-    expression(ctx)
-    gc.collect()
+
+    def left() -> int:
+        gc.collect()
+        expression(ctx)
+        return gc.collect()
+
     gc.disable()
     try:
-        expression(ctx)
-        assert gc.collect() == 0
+        # What other tests and threads left can fall due in any one of these; what the call leaves does so in each.
+        assert min(left() for _ in range(10)) == 0
     finally:
         gc.enable()
