@@ -56,10 +56,19 @@ class App:
     RETRY_SECONDS = 10.0
     # Secrets may change in Key Vault while no file does; APIM looks as often.
     VAULT_REFRESH_SECONDS = 4 * 3600.0
+    # What a load lacked, such as the vault, may be back without a change of a file; doubled with every failure.
+    FIRST_RELOAD_SECONDS = 30.0
 
-    def __init__(self, settings: Settings | SettingsError, *, local: bool, own_process: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings | SettingsError,
+        *,
+        local: bool,
+        own_process: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """With a SettingsError the app answers 503 to everything, as with a configuration that does not load. In a
-        process of its own it may tune the garbage collector."""
+        process of its own it may tune the garbage collector. `monotonic` tells the time in seconds."""
         self._own_process = own_process
         self._cannot_run = settings if isinstance(settings, SettingsError) else None
         settings = Settings(Path(), b"") if isinstance(settings, SettingsError) else settings
@@ -71,7 +80,7 @@ class App:
         self.account = Account.of(settings, self.identity.credential, clock)
         self.stored_keys: StoredKeys | None = None
         deployment = Deployment(settings.region, settings.service_name)
-        self.services = Services(self.tokens, deployment=deployment)
+        self.services = Services(self.tokens, monotonic=monotonic, deployment=deployment)
         self.outside = Outside(settings, self.services, self.transport, self.account)
         self.limiting = Limiting(settings, self.services, self.account, clock)
         self.semantic_caching = SemanticCaching(self.services, self.account, clock)
@@ -84,7 +93,8 @@ class App:
         self._stamp: object = None
         self._loading: asyncio.Task[None] | None = None
         self._look_again = 0.0
-        self._secrets_due = 0.0
+        self._load_due = 0.0
+        self._pause = self.FIRST_RELOAD_SECONDS
 
     async def handle(self, request: Request) -> Response:
         """The answer to any request; never raises but for its own cancellation."""
@@ -184,32 +194,45 @@ class App:
             await asyncio.shield(self._loading)
 
     async def _load_if_changed(self) -> None:
-        first = self.gateway.serving is None
         now = self.services.monotonic()
-        wait = self.RETRY_SECONDS
+        known = False
         try:
             stamp = await asyncio.to_thread(self._stamp_of_files)
-            if first or stamp != self._stamp or now >= self._secrets_due:
-                self._stamp = stamp
-                self._secrets_due = now + self.VAULT_REFRESH_SECONDS
-                await self.load()
-                self.problems = []
-            wait = self._wait()
-        except ConfigError as error:
-            wait = self.RETRY_SECONDS if first else self._wait()
-            self.problems = [str(problem) for problem in error.problems]
-            state = "no configuration" if first else "the last good configuration stays"
-            log.error("%s:\n%s", state, error)
+            changed = self.gateway.serving is None or stamp != self._stamp
+            if changed or now >= self._load_due:
+                pause = self.FIRST_RELOAD_SECONDS if changed else self._pause
+                self._stamp, self._load_due = stamp, now + pause
+                self._pause = min(2 * pause, self.VAULT_REFRESH_SECONDS)
+                if await self._load_and_tell():
+                    self._load_due, self._pause = now + self.VAULT_REFRESH_SECONDS, self.FIRST_RELOAD_SECONDS
+            known = self.gateway.serving is not None
         except Exception:
             log.exception("the configuration cannot be loaded")
-        self._look_again = self.services.monotonic() + wait
+        now = self.services.monotonic()
+        self._look_again = self._next_look(now) if known else now + self.RETRY_SECONDS
 
-    def _wait(self) -> float:
-        """Seconds until it is worth looking again: files where they may change, secrets where a vault has them."""
+    async def _load_and_tell(self) -> bool:
+        """Whether the configuration loads. What is wrong is logged when that changes, and when nothing is any more."""
+        try:
+            await self.load()
+        except ConfigError as error:
+            before, self.problems = self.problems, [str(problem) for problem in error.problems]
+            if self.gateway.serving is None:
+                log.error("no configuration:\n%s", error)
+            elif self.problems != before:
+                log.error("the last good configuration stays:\n%s", error)
+            return False
+        if self.problems:
+            log.warning("the configuration loads again")
+        self.problems = []
+        return True
+
+    def _next_look(self, now: float) -> float:
+        """When it is worth looking again: files where they may change, secrets where a vault has them."""
         serving = self.gateway.serving
         values = serving.catalog.gateway.named_values.values() if serving is not None else ()
-        vault = self.VAULT_REFRESH_SECONDS if any(value.key_vault for value in values) else float("inf")
-        return self.settings.reload_seconds or vault
+        secrets = self._load_due if any(value.key_vault for value in values) else float("inf")
+        return min(now + (self.settings.reload_seconds or float("inf")), secrets)
 
     def _stamp_of_files(self) -> object:
         """What changes when a file of the configuration does."""

@@ -7,12 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from shared.app import App
 from shared.backends.auth.managed_identity import IdentityTokens
 from shared.errors import PolicyFailed
+from shared.settings import from_environment
 from tests.support.azure_platform import AzurePlatform
 from tests.support.backend import Backend
-from tests.support.running import KEY
-from tests.support.serve import gateway
+from tests.support.running import KEY, until
+from tests.support.serve import gateway, serving
 
 CONFIG = """
 named_values:
@@ -77,6 +79,46 @@ def test_an_identity_that_gives_no_token_is_a_neutral_500(tmp_path: Path) -> Non
             answer = httpx.get(f"{running.url}/azure/models", headers={"api-key": KEY}, timeout=60)
             assert answer.status_code == 500 and answer.json()["message"] == "Internal server error"
             assert answer.json()["activityId"] == answer.headers["x-gateway-request-id"]
+
+
+def test_while_key_vault_is_away_its_last_secrets_stay_and_it_is_asked_again_ever_more_rarely(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = 0.0
+    with AzurePlatform(tmp_path) as azure, Backend() as backend:
+        azure.secrets["third-party"] = "first"
+        config = tmp_path / "gateway.yaml"
+        config.write_text(CONFIG.format(vault=azure.vault_url, backend=backend.url))
+        for name, value in azure.environment.items():
+            monkeypatch.setenv(name, value)  # azure-identity and TLS look there
+        settings = from_environment(azure.environment, base=tmp_path, local=False)
+        with serving(App(settings, local=False, monotonic=lambda: now)) as url:
+
+            def secret() -> str | None:
+                assert httpx.get(f"{url}/keyed/models", headers={"api-key": KEY}).status_code == 200
+                return backend.last.header("api-key")
+
+            def is_due(seconds: float) -> bool:
+                """Whether the vault is asked after that many seconds more, and not one earlier."""
+                nonlocal now
+                before = len(azure.asked)
+                now += seconds - 1
+                assert secret() == "first" and len(azure.asked) == before
+                now += 1
+                return until(lambda: secret() is not None and len(azure.asked) == before + 1)
+
+            assert secret() == "first" and len(azure.asked) == 1
+            azure.vault_away = True
+            assert is_due(4 * 3600)
+            assert is_due(30) and is_due(60) and is_due(120)
+            azure.vault_away, azure.secrets["third-party"] = False, "second"
+            assert is_due(240) and until(lambda: secret() == "second")
+    told = [record.getMessage() for record in caplog.records if record.name == "gateway"]
+    assert told == [
+        f"the last good configuration stays:\ngateway.yaml:3 named_values.third-party-key: "
+        f"Key Vault gave no secret for {azure.vault_url}/secrets/third-party: status 503",
+        "the configuration loads again",
+    ]
 
 
 async def test_tokens_are_renewed_ahead_and_an_old_one_bridges_a_failure() -> None:

@@ -1,12 +1,9 @@
 """What is served when the configuration is bad, missing or changes."""
 
-import time
-from collections.abc import Callable
-
 import httpx
 
 from tests.support.backend import Backend
-from tests.support.running import Running, running, write
+from tests.support.running import Running, running, until, write
 
 GOOD = """
 backends: { it: { url: "@backend@/v1", credentials: { header: { api-key: "{{secret}}" } } } }
@@ -15,16 +12,6 @@ apis:
   one: { path: one, kind: openai, backend: it, subscription_required: false }
 """
 BAD = GOOD.replace("backend: it", "backend: its")
-
-
-def until(true: Callable[[], bool], seconds: float = 10) -> bool:
-    """Whether something comes true in time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def test_a_bad_first_configuration_answers_503_and_names_no_secret() -> None:

@@ -20,11 +20,14 @@ HEADER = "identity-header-of-the-tests"
 
 
 class AzurePlatform:
-    """Both servers on loopback. `tokens` lists (resource, client id) asked for; `secrets` is what the vault holds."""
+    """Both servers on loopback. `tokens` lists (resource, client id) asked for; `secrets` is what the vault holds,
+    `asked` what it was asked for, and with `vault_away` it answers 503."""
 
     def __init__(self, folder: Path) -> None:
         self.tokens: list[tuple[str, str | None]] = []
         self.secrets: dict[str, str] = {}
+        self.asked: list[str] = []
+        self.vault_away = False
         self.failing = False
         self.lifetime = 86_400.0
         self.delay = 0.0
@@ -84,6 +87,9 @@ class AzurePlatform:
         if not headers.get("authorization", "").endswith("-for-https://vault.azure.net"):
             return 401, {"error": {"code": "Unauthorized"}}
         name = path.removeprefix("/secrets/").partition("/")[0]
+        self.asked.append(name)
+        if self.vault_away:
+            return 503, {"error": {"code": "ServiceUnavailable"}}
         if name not in self.secrets or "api-version" not in query:
             return 404, {"error": {"code": "SecretNotFound"}}
         return 200, {"value": self.secrets[name], "id": path}
