@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 
 from shared.app import App
-from tests.policies.running import document, policies
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies
 
 CHAT: dict[str, Any] = {"model": "gpt-5", "messages": [{"role": "user", "content": "hello"}]}
 MEMBER = '<set-header name="x-member" exists-action="override"><value>@(context.Backend.Id)</value></set-header>'

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.policies.running import Running, document
+from tests.support.policies import Running, document
 from tests.support.service import Reply, Service
 
 RETURN = "<return-response><set-body>@(%s)</set-body></return-response>"

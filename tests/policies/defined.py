@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from tests.policies.running import Running, document, policies
+from tests.support.policies import Running, document, policies
 from tests.support.service import Reply, Service
 
 SHOW = """<set-header name="x-error">

@@ -2,8 +2,8 @@
 
 import base64
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
+from tests.support.policies import document, policies, problems
 
 
 def test_user_and_password_replace_the_callers_authorization(backend: Backend) -> None:

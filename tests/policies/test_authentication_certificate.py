@@ -10,8 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
 
-from tests.policies.running import Running, document, policies, problems
 from tests.support.authority import Authority, Issued
+from tests.support.policies import Running, document, policies, problems
 from tests.support.service import Reply, Service
 
 CONFIG = """

@@ -1,8 +1,8 @@
 """authentication-managed-identity: the header, the variable, and what a missing token does."""
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
 from tests.support.identity import Identity
+from tests.support.policies import document, policies, problems
 
 RESOURCE = "https://cognitiveservices.azure.com"
 

@@ -5,7 +5,7 @@ import threading
 import httpx
 
 from tests.policies.caching import LOOKUP, STORE, Counting, caching, texts
-from tests.policies.running import document, policies, problems
+from tests.support.policies import document, policies, problems
 
 
 def test_the_second_get_is_answered_from_the_cache() -> None:

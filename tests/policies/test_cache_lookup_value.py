@@ -1,7 +1,7 @@
 """cache-lookup-value: a miss, its default, and that what was read is a copy."""
 
 from tests.policies.caching import LOOKUP_VALUE, RETURN, STORE_VALUE, by_method
-from tests.policies.running import document, policies
+from tests.support.policies import document, policies
 
 
 def test_changing_what_was_read_does_not_change_what_is_cached() -> None:

@@ -1,7 +1,7 @@
 """cache-remove-value: what is removed is gone."""
 
 from tests.policies.caching import LOOKUP_VALUE, RETURN, STORE_VALUE, by_method
-from tests.policies.running import policies
+from tests.support.policies import policies
 
 
 def test_a_removed_value_and_one_whose_time_is_over_are_gone() -> None:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.policies.caching import STORE, Counting, caching, texts
-from tests.policies.running import policies
+from tests.support.policies import policies
 from tests.support.service import Reply, Service
 
 

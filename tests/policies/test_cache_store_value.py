@@ -3,9 +3,9 @@
 import pytest
 
 from tests.policies.caching import LOOKUP_VALUE, RETURN, STORE_VALUE, by_method
-from tests.policies.running import document, policies, problems
 from tests.support.azurite import Azurite
 from tests.support.backend import Backend
+from tests.support.policies import document, policies, problems
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
+from tests.support.policies import document, policies, problems
 
 ATTRIBUTES = 'name="X-Team" failed-check-httpcode="403" failed-check-error-message="Who are you?"'
 CHECK = f'<check-header {ATTRIBUTES} ignore-case="{{case}}"><value>Red</value><value>Blue</value></check-header>'

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
+from tests.support.policies import document, policies, problems
 
 
 def mark(value: str) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 import httpx
 
 from shared.management.check import check
-from tests.policies.running import document, problems
 from tests.support.backend import Backend
+from tests.support.policies import document, problems
 from tests.support.running import running
 
 CONFIG = """

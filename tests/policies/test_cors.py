@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.policies.running import Running, document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import Running, document, policies, problems
 
 ORIGIN = "https://app.contoso.com"
 CORS = f"""<cors allow-credentials="true">

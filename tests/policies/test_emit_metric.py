@@ -3,8 +3,8 @@
 import pytest
 
 from shared.telemetry.metrics import MetricTotals, Total
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
+from tests.support.policies import document, policies, problems
 from tests.support.running import counting
 
 

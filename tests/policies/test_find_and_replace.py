@@ -1,7 +1,7 @@
 """find-and-replace: texts in bodies of requests and responses."""
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies, problems
 
 REPLACE = '<find-and-replace from="note.book" to="läptop" />'
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies, problems
 from tests.support.raw_server import Peer, raw_server
 
 SECRETS = {"authorization": "Bearer of-the-gateway", "x-functions-key": "k", "cookie": "a=b", "api-key": "c"}

@@ -1,7 +1,7 @@
 """include-fragment and base: what stands in their place."""
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
+from tests.support.policies import document, policies, problems
 
 INCLUDE = '<include-fragment fragment-id="shared" />'
 

@@ -3,8 +3,8 @@
 import httpx
 import pytest
 
-from tests.policies.running import Running, document, policies
 from tests.support.backend import Backend
+from tests.support.policies import Running, document, policies
 
 INBOUND = """
 <set-variable name="model" value="@((string)context.Request.Body.As<JObject>(true)["model"])" />

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
+from tests.support.policies import document, policies, problems
 
 LIST = """<address>13.66.201.169</address><address-range from="10.0.0.8" to="10.0.0.15" />
 <address-range from="2001:db8::1" to="2001:db8::ff" />"""

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies, problems
 
 ALWAYS = 'apply="always" consider-accept-header="false"'
 

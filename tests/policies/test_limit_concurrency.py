@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 
 from shared.policies.limit_concurrency import Entered
-from tests.policies.running import Running, document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import Running, document, policies, problems
 
 
 def limited(key: str = "one", inner: str = "<forward-request />", most: int = 2) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.policies.running import document, problems
+from tests.support.policies import document, problems
 
 BACKENDS = {"backends": {"safety": "http://127.0.0.1:9"}}
 

@@ -12,11 +12,11 @@ import pytest
 from shared.app import App
 from shared.telemetry.metrics import Series, Total
 from shared.telemetry.told import Told
-from tests.policies.running import Running, document, policies, problems
 from tests.policies.semantic import cached, lookup, status
 from tests.policies.semantic import document as cached_document
 from tests.support.app_insights import AppInsights
 from tests.support.backend import Backend, Script
+from tests.support.policies import Running, document, policies, problems
 from tests.support.running import counting
 
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there"}]}

@@ -10,11 +10,11 @@ import httpx
 import openai
 import pytest
 
-from tests.policies.running import document as bare_document
-from tests.policies.running import problems
 from tests.policies.semantic import Cached, cached, document, lookup, status
 from tests.support.azurite import Azurite
 from tests.support.backend import Backend, Script
+from tests.support.policies import document as bare_document
+from tests.support.policies import problems
 from tests.support.running import counting
 
 BACKENDS = {

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from tests.policies.running import document as bare_document
-from tests.policies.running import problems
 from tests.policies.semantic import cached, document, lookup, status
 from tests.support.backend import Script
+from tests.support.policies import document as bare_document
+from tests.support.policies import problems
 
 STORE = '<{0}-semantic-cache-store duration="120" />'
 QUESTION = "How do I reset my password?"

@@ -14,8 +14,8 @@ import pytest
 
 from shared.stores.limiter import Limiter
 from shared.stores.limits import Limit, OnStorageError, Window
-from tests.policies.running import Running, document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import Running, document, policies, problems
 from tests.support.service import Reply, Service
 
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there"}]}

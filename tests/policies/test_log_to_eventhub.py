@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
 from tests.support.identity import Identity
+from tests.support.policies import document, policies, problems
 from tests.support.service import Reply, Service
 
 CONFIG = "loggers: {{ usage: {{ endpoint: '{}', event_hub: llm-usage, client_id: logger }} }}"

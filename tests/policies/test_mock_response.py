@@ -11,8 +11,8 @@ import pytest
 
 from shared.config.loader import load
 from shared.gateway.catalog import compile_catalog
-from tests.policies.running import Declared, Running, document, policies, problems
 from tests.support.backend import Backend
+from tests.support.policies import Declared, Running, document, policies, problems
 
 FILMS = """
 openapi: 3.0.3

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from shared.gateway.tracing import DebugTokens
-from tests.policies.running import Running, document, policies
 from tests.support.backend import Backend, Script
+from tests.support.policies import Running, document, policies
 from tests.support.running import SECRET
 
 LAST_ERROR = ("Source", "Reason", "Message", "Scope", "Section", "Path", "PolicyId")

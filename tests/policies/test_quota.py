@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.stores.periods import Fixed
-from tests.policies.running import document, problems
 from tests.policies.test_rate_limit import limited
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, problems
 
 
 def test_a_subscription_has_so_many_calls(backend: Backend) -> None:

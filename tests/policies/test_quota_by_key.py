@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies, problems
 
 
 def rule(attributes: str) -> str:

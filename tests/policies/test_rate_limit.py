@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 import httpx
 
-from tests.policies.running import problems
 from tests.support.backend import Backend
+from tests.support.policies import problems
 from tests.support.running import KEY, running
 
 CONFIG = """

@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies, problems
 
 
 def rule(attributes: str) -> str:

@@ -3,8 +3,8 @@
 import pytest
 
 from shared.policies.retry import wait_before
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies, problems
 
 LARGE = b"x" * 2_000_000
 

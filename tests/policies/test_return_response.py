@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies, problems
 
 RETURN = """<return-response>
   <set-status code="401" reason="Unauthorized" />

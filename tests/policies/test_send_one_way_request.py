@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.policies.running import document, policies
 from tests.support.backend import Backend
+from tests.support.policies import document, policies
 from tests.support.service import Reply, Service
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
 from tests.support.identity import Identity
+from tests.support.policies import document, policies, problems
 from tests.support.service import Reply, Service, reply_json
 
 

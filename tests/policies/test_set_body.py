@@ -8,8 +8,8 @@ from shared.context import Context, Services
 from shared.errors import PolicyFailed
 from shared.message import GatewayRequest, Headers, Url
 from shared.policies.liquid_template import LiquidTemplate
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies, problems
 
 JSON = {"Content-Type": "application/json"}
 XML = {"Content-Type": "text/xml; charset=utf-8"}

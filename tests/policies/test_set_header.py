@@ -4,8 +4,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies, problems
 
 
 def set_header(action: str, *values: str, name: str = "X-Many") -> str:

@@ -1,7 +1,7 @@
 """set-method: the backend gets another method."""
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
+from tests.support.policies import document, policies, problems
 
 
 def test_the_backend_gets_the_method(backend: Backend) -> None:

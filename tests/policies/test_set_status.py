@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies, problems
 
 
 def test_the_backends_answer_gets_another_status(backend: Backend) -> None:

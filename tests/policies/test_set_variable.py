@@ -1,7 +1,7 @@
 """set-variable: what later policies find in context.Variables."""
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
+from tests.support.policies import document, policies, problems
 
 
 def show(expression: str) -> str:

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend
+from tests.support.policies import document, policies, problems
 
 TRACE = """<trace source="Shop" severity="{}"><message>@("Order " + context.Request.Method)</message>
     <metadata name="Step" value="@(context.Api.Id)" /></trace>"""

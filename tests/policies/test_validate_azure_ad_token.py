@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.policies.running import Running, document, policies, problems
 from tests.support.backend import Backend
 from tests.support.openid import OpenIdProvider
+from tests.support.policies import Running, document, policies, problems
 
 TENANT = "11111111-2222-3333-4444-555555555555"
 OTHER = "99999999-2222-3333-4444-555555555555"

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.policies.running import document, policies, problems
+from tests.support.policies import document, policies, problems
 from tests.support.running import running as serve
 from tests.support.service import Reply, Service
 

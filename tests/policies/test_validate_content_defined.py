@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from tests.policies.defined import SHOW, defined, said
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies, problems
 
 ITEM = {
     "type": "object",

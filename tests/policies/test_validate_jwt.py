@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
 from shared.management.check import check
-from tests.policies.running import Declared, Running, document, policies, problems
 from tests.support.authority import Authority
 from tests.support.backend import Backend
 from tests.support.openid import OpenIdProvider, rsa_key
+from tests.support.policies import Declared, Running, document, policies, problems
 
 SECRET = b"0123456789abcdef0123456789abcdef"
 KEYS = f"<issuer-signing-keys><key>{base64.b64encode(SECRET).decode()}</key></issuer-signing-keys>"

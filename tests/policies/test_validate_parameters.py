@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.policies.defined import defined, said
-from tests.policies.running import document, problems
+from tests.support.policies import document, problems
 
 OPENAPI_3 = """
 openapi: {version}

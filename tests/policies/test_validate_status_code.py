@@ -3,7 +3,7 @@
 import pytest
 
 from tests.policies.defined import defined
-from tests.policies.running import document, problems
+from tests.support.policies import document, problems
 
 SHOP = """
 openapi: 3.0.3

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.policies.running import document, policies, problems
 from tests.support.backend import Backend, Script
+from tests.support.policies import document, policies, problems
 
 ALWAYS = 'apply="always" consider-accept-header="false"'
 XML = """<?xml version="1.0"?>
