@@ -89,6 +89,17 @@ async def test_embeddings_on_the_same_host_take_the_same_key(tmp_path: Path) -> 
     assert backends["local-embeddings"]["credentials"] == backends["local-ai-endpoint"]["credentials"] == key
 
 
+async def test_services_policies_call_take_their_own_keys_in_the_headers_they_know(tmp_path: Path) -> None:
+    words = ("--cache-embeddings-url", "https://e.example/embeddings", "--cache-embeddings-key-env", "E")
+    words += ("--content-safety-url", "https://cs.example", "--content-safety-key-env", "CS")
+    assert await run_import(tmp_path, *LOCAL, *words) == 0
+    backends = YAML(typ="safe").load((tmp_path / "gateway.yaml").read_text())["backends"]
+    assert backends["local-embeddings"]["credentials"] == {"header": {"api-key": "{{local-cache-embeddings-key}}"}}
+    assert backends["local-content-safety"]["credentials"] == {
+        "header": {"Ocp-Apim-Subscription-Key": "{{local-content-safety-key}}"}
+    }
+
+
 @pytest.mark.parametrize(
     ("options", "counter_key"),
     [

@@ -10,6 +10,7 @@ from shared.management.importers.llm_backend import MainBackend, backend_url, he
 from shared.management.importers.policy_document import element
 
 PREFIX = "content-safety-"
+KEY_HEADER = "Ocp-Apim-Subscription-Key"
 NEW_BACKEND = ("content_safety_url", "content_safety_key_")
 CATEGORIES = ("Hate", "SelfHarm", "Sexual", "Violence")
 LEVELS = ("FourSeverityLevels", "EightSeverityLevels")
@@ -47,7 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     group.add_argument(
         "--enforce-on-completions", action=BooleanOptionalAction, default=None, help="check answers as well"
     )
-    access_key.add_arguments(parser, prefix=PREFIX, what="content safety", default_header="Ocp-Apim-Subscription-Key")
+    access_key.add_arguments(parser, prefix=PREFIX, what="content safety", default_header=KEY_HEADER)
 
 
 def from_arguments(arguments: Namespace, outside: Outside, *, api_id: str, main: MainBackend) -> ContentSafety:
@@ -64,7 +65,9 @@ def from_arguments(arguments: Namespace, outside: Outside, *, api_id: str, main:
         return ContentSafety((_policy(arguments, backend),), backend=backend)
     backend = f"{api_id}-content-safety"
     url = backend_url(url, option="--content-safety-url").removesuffix("/contentsafety")
-    credentials, key = helper_credentials(arguments, outside, api_id=api_id, prefix=PREFIX, url=url, main=main)
+    credentials, key = helper_credentials(
+        arguments, outside, api_id=api_id, prefix=PREFIX, default_header=KEY_HEADER, url=url, main=main
+    )
     declared: dict[str, object] = {"url": url, "title": "Content Safety"}
     if credentials:
         declared["credentials"] = credentials

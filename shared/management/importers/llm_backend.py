@@ -52,13 +52,21 @@ class MainBackend:
 
 
 def helper_credentials(
-    arguments: Namespace, outside: Outside, *, api_id: str, prefix: str, url: str, main: MainBackend
+    arguments: Namespace,
+    outside: Outside,
+    *,
+    api_id: str,
+    prefix: str,
+    default_header: str,
+    url: str,
+    main: MainBackend,
 ) -> tuple[dict[str, Any], AccessKey | None]:
     """Credentials of a service the policies call (embeddings, content safety).
 
-    Its own key, else what the API's backend on the same host has, else the identity on Azure, else none.
+    Its own key (in `default_header` unless the options say otherwise), else what the API's backend on the same host
+    has, else the identity on Azure, else none.
     """
-    key = access_key.from_arguments(arguments, outside, api_id=api_id, prefix=prefix, default_header="api-key")
+    key = access_key.from_arguments(arguments, outside, api_id=api_id, prefix=prefix, default_header=default_header)
     if key is not None:
         return key.credentials, key
     if urlsplit(url).netloc == urlsplit(main.url).netloc:

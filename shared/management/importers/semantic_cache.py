@@ -11,6 +11,7 @@ from shared.management.importers.policy_document import element
 from shared.management.importers.token_consumption import counter_key
 
 PREFIX = "cache-embeddings-"
+KEY_HEADER = "api-key"
 NEW_BACKEND = ("cache_embeddings_url", "cache_embeddings_deployment", "cache_embeddings_key_")
 DEFAULT_SCORE_THRESHOLD = 0.05  # where the policy's page says to start; above 0.2 wrong hits are likely
 DEFAULT_DURATION = 60
@@ -48,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     group.add_argument("--cache-ignore-system-messages", action=BooleanOptionalAction, default=None)
     group.add_argument("--cache-max-message-count", type=int, metavar="N", help="no caching of longer dialogues")
-    access_key.add_arguments(parser, prefix=PREFIX, what="the embeddings backend", default_header="api-key")
+    access_key.add_arguments(parser, prefix=PREFIX, what="the embeddings backend", default_header=KEY_HEADER)
 
 
 def from_arguments(
@@ -67,7 +68,9 @@ def from_arguments(
     if backend is None:
         backend = f"{api_id}-embeddings"
         url = _embeddings_url(arguments, resource_url)
-        credentials, key = helper_credentials(arguments, outside, api_id=api_id, prefix=PREFIX, url=url, main=main)
+        credentials, key = helper_credentials(
+            arguments, outside, api_id=api_id, prefix=PREFIX, default_header=KEY_HEADER, url=url, main=main
+        )
         entries = ((*key.entries,) if key else ()) + (Entry("backends", backend, _backend(url, credentials)),)
         settings = key.settings if key else ()
     elif any(value is not None for name, value in options.items() if name.startswith(NEW_BACKEND)):
