@@ -58,7 +58,9 @@ async def test_without_a_terminal_the_choices_are_listed(tmp_path: Path, capsys:
         assert await run_import(tmp_path, "foundry", "--discover", "--arm-url", arm.url) == 1
         assert "several resources found, choose one by option: north, south" in capsys.readouterr().err
         assert await run_import(tmp_path, "foundry", "--resource", "nroth", "--arm-url", arm.url) == 1
-        assert "did you mean north?" in capsys.readouterr().err
+        assert "no resource nroth, did you mean north? Found: north, south" in capsys.readouterr().err
+        assert await run_import(tmp_path, "foundry", "--resource", "west-1", "--arm-url", arm.url) == 1
+        assert "no resource west-1. Found: north, south" in capsys.readouterr().err
         words = ("foundry", "--resource", "north", "--deployment", "chta", "--arm-url", arm.url)
         assert await run_import(tmp_path, *words) == 1
         assert "no deployment chta, did you mean chat?" in capsys.readouterr().err

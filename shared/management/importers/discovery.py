@@ -85,9 +85,8 @@ def _pick(
             return found[0]
         if found:
             raise ImportFailed(f"{len(found)} {what}s are called {wanted}; give the id instead")
-        raise ImportFailed(
-            f"no {what} {wanted}{suggestion(wanted, [names(item)[0] for item in items])} Found: {listed}"
-        )
+        near = suggestion(wanted, [names(item)[0] for item in items]) or "."
+        raise ImportFailed(f"no {what} {wanted}{near} Found: {listed}")
     if len(items) == 1:
         return items[0]
     if prompt is None:
