@@ -34,9 +34,8 @@ class Loaded:
     """A read configuration file: the models (None when they do not validate), named values, and what is wrong.
 
     `sound` is what to look for further problems in when the models do not validate, None when too little is right.
-    With `placeholders` values that are known only where the gateway runs read as their names. `certificates`,
-    `schemas` (by id: a JSON Schema as plain data, or an XML schema's bytes), and by API id what its OpenAPI document
-    answers (`responses`) and specifies (`definitions`), are read when it is compiled.
+    `certificates`, `schemas` (by id: a JSON Schema as plain data, or an XML schema's bytes), and by API id what its
+    OpenAPI document answers (`responses`) and specifies (`definitions`), are read when it is compiled.
     """
 
     file: Path
@@ -45,7 +44,6 @@ class Loaded:
     problems: list[Problem] = field(default_factory=list)
     tree: Any = None
     sound: Gateway | None = None
-    placeholders: bool = False
     certificates: dict[str, ClientCertificate] = field(default_factory=dict)
     schemas: dict[str, Any] = field(default_factory=dict)
     responses: "dict[str, DocumentResponses]" = field(default_factory=dict)
@@ -58,10 +56,15 @@ class Loaded:
 
 
 async def load(
-    file: Path, environment: Mapping[str, str], fetch_secret: SecretFetcher, *, placeholders: bool = False
+    file: Path,
+    environment: Mapping[str, str],
+    fetch_secret: SecretFetcher | None = None,
+    *,
+    placeholders: bool = False,
 ) -> Loaded:
-    """Read and validate `file`. Never raises for what is in the file: look at `problems`."""
-    loaded = Loaded(file, None, NamedValues(), placeholders=placeholders)
+    """Read and validate `file`. Never raises for what is in the file: look at `problems`. What is not known here is
+    made up as `resolve` says: values of Key Vault without `fetch_secret`, of the environment with `placeholders`."""
+    loaded = Loaded(file, None, NamedValues())
     try:
         loaded.tree = await asyncio.to_thread(_read, file)
     except (OSError, UnicodeDecodeError) as error:
@@ -91,7 +94,7 @@ def _read(file: Path) -> Any:
 
 
 async def _named_values(
-    loaded: Loaded, environment: Mapping[str, str], fetch_secret: SecretFetcher, placeholders: bool
+    loaded: Loaded, environment: Mapping[str, str], fetch_secret: SecretFetcher | None, placeholders: bool
 ) -> NamedValues:
     section = loaded.tree.get("named_values")
     declared: dict[str, NamedValue] = {}

@@ -56,16 +56,16 @@ class NamedValues:
 async def resolve(
     declared: Mapping[str, NamedValue],
     environment: Mapping[str, str],
-    fetch_secret: SecretFetcher,
+    fetch_secret: SecretFetcher | None,
     *,
     placeholders: bool = False,
     unknown: Collection[str] = (),
 ) -> tuple[NamedValues, dict[str, str]]:
     """Look up every declared value.
 
-    Returns the values and, by name, what is wrong with those that have none. With `placeholders` a value that is only
-    known where the gateway runs (environment, Key Vault) reads as a made-up URL, so that a file can be checked
-    elsewhere; so do those in `unknown`.
+    Returns the values and, by name, what is wrong with those that have none. So that a file can be checked where the
+    gateway does not run, what is not known there reads as a made-up URL: without `fetch_secret` what Key Vault has,
+    with `placeholders` what the environment lacks, too; so do those in `unknown`.
     """
     values: dict[str, str] = {}
     problems: dict[str, str] = {}
@@ -91,7 +91,7 @@ async def resolve(
             stand_in(name)
             if not placeholders:
                 problems[name] = f"environment variable {value.env} is not set"
-        elif placeholders:
+        elif fetch_secret is None:
             stand_in(name)
         else:
             assert value.key_vault is not None

@@ -1,12 +1,8 @@
 """Everything compiled for one version of the configuration; swapped whole when it changes."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from shared.backends.target import Target, compile_backend
 from shared.config.certificates import read_certificate
@@ -14,6 +10,7 @@ from shared.config.loader import Loaded, products_of
 from shared.config.models import Api, Gateway, Operation, Product
 from shared.config.named_values import NamedValues
 from shared.config.openapi import operations_of
+from shared.config.plain_data import plain_data
 from shared.errors import ConfigError
 from shared.gateway.authorize import Access
 from shared.gateway.llm_logging import LlmLogging
@@ -74,10 +71,13 @@ def compile_catalog(loaded: Loaded) -> Catalog:
 
 def _read_certificates(loaded: Loaded, gateway: Gateway, folder: Path) -> None:
     for id, certificate in gateway.certificates.items():
-        if loaded.placeholders and certificate.value is not None:
-            continue  # it reads as the name of its named value
+        written = loaded.tree["certificates"][id]
         try:
-            loaded.certificates[id] = read_certificate(certificate, folder)
+            if any(loaded.named_values.is_open(str(written.get(name) or "")) for name in ("value", "password")):
+                if certificate.file is not None:  # whether it can be opened is not known here
+                    (folder / certificate.file).read_bytes()
+            else:
+                loaded.certificates[id] = read_certificate(certificate, folder)
         except (OSError, ValueError) as error:
             loaded.problem(("certificates", id), str(error))
 
@@ -141,10 +141,4 @@ def _from_openapi(loaded: Loaded, folder: Path, api: Api) -> list[Operation]:
 
 def read_document(file: Path) -> Any:
     """A JSON or YAML file as plain data. ValueError when it is neither."""
-    text = file.read_text(encoding="utf-8")
-    if text.lstrip().startswith("{"):
-        return json.loads(text)
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(f"not valid YAML: {error}") from error
+    return plain_data(file.read_text(encoding="utf-8"))

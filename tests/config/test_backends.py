@@ -18,11 +18,7 @@ backends:
 async def loaded(folder: Path, pool: str) -> Loaded:
     file = folder / "gateway.yaml"
     file.write_text(SERVICES + "".join(f"      {line}\n" for line in pool.splitlines()))
-    return await load(file, {}, _no_secret)
-
-
-async def _no_secret(_: str) -> str:
-    raise LookupError
+    return await load(file, {})
 
 
 async def test_apims_fields_load(tmp_path: Path) -> None:
@@ -92,5 +88,5 @@ async def test_what_is_wrong_is_told_with_its_place(tmp_path: Path, pool: str, p
 async def test_a_backend_is_a_service_or_a_pool(tmp_path: Path, declared: str, message: str) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(f'backends:\n  one: {{ url: "https://one" }}\n  it: {declared}\n')
-    (problem,) = (await load(file, {}, _no_secret)).problems
+    (problem,) = (await load(file, {})).problems
     assert str(problem).startswith("gateway.yaml:3 backends.it") and message in str(problem)

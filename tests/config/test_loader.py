@@ -14,6 +14,7 @@ from shared.config.key_vault import KeyVaultError
 from shared.config.loader import load
 from shared.config.schema import schema_text
 from shared.management.check import check
+from tests.support.authority import Authority
 
 ROOT = Path(__file__).parents[2]
 
@@ -151,6 +152,29 @@ subscriptions:
         "gateway.yaml:13 subscriptions.one.keys: primary is required",
         "gateway.yaml:14 subscriptions.two.scope: no api tols, did you mean tools?",
         "nothing-is-set.xml:1 inbound/set-header: attribute name is required",
+    ]
+
+
+@pytest.mark.parametrize("placeholders", [False, True])
+async def test_a_check_does_not_judge_what_only_key_vault_knows(tmp_path: Path, placeholders: bool) -> None:
+    Authority().issue("client.example").pfx(tmp_path / "client.pfx", "secret")
+    (tmp_path / "limit.xml").write_text(
+        '<policies><inbound><rate-limit calls="{{vault}}" renewal-period="60" /></inbound></policies>'
+    )
+    (tmp_path / "gateway.yaml").write_text("""\
+named_values:
+  vault: { key_vault: "https://v.vault.azure.net/secrets/x" }
+backends: { it: { url: "{{vault}}" } }
+apis: { one: { path: one, kind: openai, backend: it, policy: limit.xml } }
+certificates:
+  text: { value: "{{vault}}" }
+  file: { file: client.pfx, password: "{{vault}}" }
+  missing: { file: no.pfx, password: "{{vault}}" }
+  wrong: { file: client.pfx, password: guessed }
+""")
+    assert [str(problem) for problem in await check(tmp_path / "gateway.yaml", {}, placeholders=placeholders)] == [
+        f"gateway.yaml:8 certificates.missing: [Errno 2] No such file or directory: '{tmp_path / 'no.pfx'}'",
+        "gateway.yaml:9 certificates.wrong: not a valid PFX, or the password does not fit",
     ]
 
 

@@ -127,10 +127,6 @@ paths:
 """
 
 
-async def no_secret(_: str) -> str:
-    raise LookupError("there is no Key Vault here")
-
-
 def described(openapi: str = FILMS) -> dict[str, Any]:
     """An API with an OpenAPI document, and the test's policies for all of its operations."""
     return {"api": {"openapi": "api.yaml", "policy": "operation.xml"}, "files": {"api.yaml": openapi}}
@@ -274,7 +270,7 @@ def _worked_out(inbound: str) -> list[str]:
     """The operations whose responses a configuration keeps."""
     with TemporaryDirectory() as name:
         file = Declared(**described()).write(Path(name), document(inbound), "http://127.0.0.1:9")
-        loaded = asyncio.run(load(file, {}, no_secret))
+        loaded = asyncio.run(load(file, {}))
         compile_catalog(loaded)
     responses = loaded.responses["chat"]
     return [id for id in ("films", "new-film", "silent") if responses.of(id) is not None]

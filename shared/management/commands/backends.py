@@ -5,9 +5,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.config.loader import load
 from shared.management.backends import shared_state
-from shared.management.commands.command import USAGE, CommandFailed, exit_status, settings_with
+from shared.management.commands.command import declared, exit_status, settings_with
 from shared.management.commands.storage import storage_account
 from shared.management.commands.terminal import in_columns
 from shared.settings import Settings
@@ -39,17 +38,10 @@ async def _run(arguments: argparse.Namespace) -> None:
 
 
 async def _state(settings: Settings) -> dict[str, Any]:
-    loaded = await load(settings.config, settings.environment, _no_secret, placeholders=True)
-    if loaded.gateway is None:
-        first = loaded.problems[0] if loaded.problems else "no reason given"
-        raise CommandFailed(USAGE, f"the configuration cannot be used: {first}")
+    gateway = await declared(settings)
     async with storage_account(settings) as account:
         changes = await BreakerStore(account.tables.table(TABLE)).read()
-    return shared_state(loaded.gateway.backends, changes, datetime.now(UTC))
-
-
-async def _no_secret(identifier: str) -> str:
-    raise LookupError(f"{identifier} is not looked up here")
+    return shared_state(gateway.backends, changes, datetime.now(UTC))
 
 
 def _table(state: dict[str, Any]) -> str:

@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from shared.config.loader import load
+from shared.config.models import Gateway
 from shared.errors import Refusal
 from shared.settings import Settings, SettingsError, from_environment, is_local
 from shared.stores.protocols import StorageRefused, StoreError
@@ -29,6 +31,14 @@ def settings_with(config: str | None = None) -> Settings:
     """The settings of the environment, with another configuration file where one is given. SettingsError."""
     settings = from_environment(base=Path.cwd(), local=is_local(os.environ))
     return settings if config is None else replace(settings, config=Path(config).resolve())
+
+
+async def declared(settings: Settings) -> Gateway:
+    """The configuration, without its secrets. CommandFailed when it cannot be used."""
+    loaded = await load(settings.config, settings.environment, placeholders=True)
+    if loaded.gateway is None:
+        raise CommandFailed(USAGE, f"the configuration cannot be used: {loaded.problems[0]}")
+    return loaded.gateway
 
 
 def exit_status(command: str, work: Coroutine[Any, Any, None]) -> int:

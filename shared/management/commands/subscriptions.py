@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO, get_args
 
-from shared.config.loader import load
 from shared.config.models import Gateway
-from shared.management.commands.command import NO_STORAGE, USAGE, CommandFailed, exit_status, settings_with
+from shared.management.commands.command import NO_STORAGE, USAGE, CommandFailed, declared, exit_status, settings_with
 from shared.management.commands.storage import storage_account
 from shared.management.commands.terminal import in_columns
 from shared.management.subscriptions import NewSubscription, Shown, State, Subscriptions, Which
@@ -113,18 +112,15 @@ async def _do(arguments: argparse.Namespace, subscriptions: Subscriptions, envir
 
 
 async def _configuration(settings: Settings, verb: str) -> Gateway | None:
-    """The configuration, without its secrets. Only `create` needs it, so the rest works with a broken one."""
-    loaded = await load(settings.config, settings.environment, _no_secret, placeholders=True)
-    if loaded.gateway is None and verb in ("create", "list", "show"):
-        first = loaded.problems[0] if loaded.problems else "no reason given"
+    """The configuration. Only `create` needs it, so the rest works with a broken one."""
+    try:
+        return await declared(settings)
+    except CommandFailed as failure:
         if verb == "create":
-            raise CommandFailed(USAGE, f"the configuration cannot be used: {first}")
-        print(f"declared subscriptions are left out, the configuration cannot be used: {first}", file=sys.stderr)
-    return loaded.gateway
-
-
-async def _no_secret(identifier: str) -> str:
-    raise LookupError(f"{identifier} is not looked up here")
+            raise
+        if verb in ("list", "show"):
+            print(f"declared subscriptions are left out, {failure}", file=sys.stderr)
+        return None
 
 
 def _given_keys(
