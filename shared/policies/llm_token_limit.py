@@ -11,6 +11,7 @@ from shared.errors import GatewayError
 from shared.errors import Refusal as Refused
 from shared.llm.call import LlmCall
 from shared.llm.max_tokens import longest_answer
+from shared.llm.tokens import rough_count
 from shared.llm.usage import Usage
 from shared.policies.counting import Room, left, take, take_after_miss, take_now, trace_refusal
 from shared.policies.durations import in_words, whole_seconds
@@ -33,6 +34,9 @@ _CANNOT_ESTIMATE = (
     "following types: 'Chat Completion', 'Completion', 'Embeddings' and works with current prompt estimation mode of "
     "'Auto'."
 )
+
+# Tokens of a prompt by the size of its body from which on its texts are looked for: most of a large one may be media.
+_WORTH_A_LOOK = 2_048
 
 
 class Counting:
@@ -65,6 +69,8 @@ class Counting:
         else:
             if prompt is None:
                 prompt = (len(call.data) + 3) // 4
+                if prompt > _WORTH_A_LOOK:
+                    prompt = call.prompt_tokens(rough_count)
             most = call.max_tokens
             if mode == "strict":
                 amount = prompt + (longest_answer(call.model) if most is None else most)
@@ -73,7 +79,7 @@ class Counting:
                 amount = prompt + (answer if most is None or answer < most else most)
                 # A prediction larger than the limit would refuse for ever what may well fit.
                 if amount > self.limit.largest:
-                    amount = max(prompt, self.limit.largest)
+                    amount = max(self.prompt or 0, self.limit.largest)
         if amount > 1:
             self.reserved = amount
         return amount

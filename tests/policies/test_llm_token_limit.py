@@ -368,6 +368,17 @@ def test_usage_is_read_before_a_slow_plain_answer_leaves(backend: Backend) -> No
         assert chat(gateway).headers["consumed"] == str(2 + 30_000)
 
 
+def test_only_a_prompt_that_was_counted_can_be_too_large(backend: Backend) -> None:
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'A' * 400_000}"}}
+    asked = {"model": "gpt-4o", "messages": [{"role": "user", "content": [image]}]}
+    long = {**CHAT, "messages": [{"role": "user", "content": "word " * 9_000}]}
+    with limited(backend, 'tokens-per-minute="5000" estimate-prompt-tokens="false"') as gateway:
+        assert chat(gateway, asked).status_code == 200
+    with limited(backend, 'tokens-per-minute="5000" estimate-prompt-tokens="false"') as gateway:
+        assert chat(gateway, long).status_code == 200
+        assert chat(gateway).status_code == 429
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_strict_never_goes_above_the_limit(backend: Backend, stream: bool) -> None:
     body = {**CHAT, "stream": stream, "max_tokens": 150}
