@@ -1,5 +1,7 @@
 """The longest answer of a model, for requests that set no bound."""
 
+from shared.llm.model_names import base_name
+
 # The models' own pages: https://platform.openai.com/docs/models, https://docs.anthropic.com/en/docs/about-claude/models,
 # https://learn.microsoft.com/azure/ai-foundry/foundry-models/concepts/models-sold-directly-by-azure,
 # https://ai.google.dev/gemini-api/docs/models
@@ -33,5 +35,5 @@ _UNKNOWN = 131_072
 
 def longest_answer(model: str) -> int:
     """Tokens of the longest answer of a model, or of a deployment that is named after one."""
-    name = model.lower().rpartition("/")[2]
+    name = base_name(model)
     return next((tokens for prefix, tokens in _LONGEST if name.startswith(prefix)), _UNKNOWN)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from math import ceil, sqrt
 from typing import Any
 
+from shared.llm.model_names import base_name
+
 UNKNOWN = 1_200
 """An image whose size cannot be told, such as one behind a URL: the most API Management counts for one.
 https://learn.microsoft.com/azure/api-management/llm-token-limit-policy#usage-notes"""
@@ -34,11 +36,11 @@ _HEAD = 65_536  # bytes of an image in which its size stands
 
 def openai_image(url: str, detail: str, model: str) -> int:
     """Tokens of an image part of chat completions or Responses. `url` may be a data URL, which tells the size."""
-    size = _data_url_size(url)
+    size, name = _data_url_size(url), base_name(model)
     for prefix, factor in _PATCHES:
-        if model.startswith(prefix):
+        if name.startswith(prefix):
             return UNKNOWN if size is None else ceil(_patches(*size) * factor)
-    base, tile = next((base, tile) for prefix, base, tile in _TILES if model.startswith(prefix))
+    base, tile = next((base, tile) for prefix, base, tile in _TILES if name.startswith(prefix))
     if detail == "low":
         return base
     return UNKNOWN if size is None else base + tile * _tiles(*size)

@@ -8,17 +8,17 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from shared.llm.encodings import encoding_of
+
 Count = Callable[[str], int]
 
 _FUNCTION = 7  # gpt-4o and newer
-_FUNCTION_BEFORE = 10  # gpt-4, gpt-3.5
+_FUNCTION_BEFORE = 10  # gpt-4, gpt-3.5: the models with the older encoding
 _PROPERTIES = 3
 _PROPERTY = 3
 _ENUM = -3
 _ENUM_ITEM = 3
 _END = 12
-
-_OLDER = ("gpt-4-", "gpt-3.5", "gpt-35")
 
 
 def functions_of(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -36,7 +36,7 @@ def functions_of(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def tools_tokens(functions: Iterable[Mapping[str, Any]], model: str, count: Count) -> int:
     """Tokens of function declarations; 0 without any."""
-    begin = _FUNCTION_BEFORE if model == "gpt-4" or model.startswith(_OLDER) else _FUNCTION
+    begin = _FUNCTION_BEFORE if encoding_of(model) == "cl100k_base" else _FUNCTION
     total = 0
     for function in functions:
         total += begin + count(f"{_text(function, 'name')}:{_sentence(function)}")

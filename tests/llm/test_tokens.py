@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from shared.llm.encodings import EncodingName, encoding_of, tokenizer, unpack
+from shared.llm.max_tokens import longest_answer
 from shared.llm.schemas import schema_of
 from shared.llm.tokens import rough_count
 from shared.llm.tokens_images import UNKNOWN, image_size, openai_image
@@ -152,6 +153,24 @@ def test_encodings_by_model() -> None:
     assert {encoding_of(model) for model in older} == {"cl100k_base"}
     newer = ["gpt-4o", "gpt-4.1-mini", "gpt-5", "o3", "claude-sonnet-4", "openai/gpt-oss-120b", "my-deployment", ""]
     assert {encoding_of(model) for model in newer} == {"o200k_base"}
+
+
+@pytest.mark.parametrize(
+    ("model", "named"),
+    [
+        ("gpt-4-0613", ["GPT-4-0613", "openai/gpt-4-0613", "ft:gpt-4-0613:contoso::abc"]),
+        ("gpt-4o-mini", ["GPT-4o-mini", "openai/gpt-4o-mini", "ft:gpt-4o-mini-2024-07-18:contoso::abc"]),
+    ],
+)
+def test_a_model_counts_as_itself_whatever_it_is_asked_for_by(model: str, named: list[str]) -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png", "detail": "low"}}
+    messages = [*WEATHER, {"role": "user", "content": [image]}]
+
+    def counted(model: str) -> tuple[str, int, int]:
+        tokens = prompt("/chat/completions", model, messages=messages, tools=TOOLS)
+        return encoding_of(model), tokens, longest_answer(model)
+
+    assert [counted(name) for name in named] == [counted(model)] * len(named)
 
 
 def test_a_rough_count_is_in_the_right_region() -> None:

@@ -6,6 +6,8 @@ proves them by the hashes `tiktoken` publishes.
 
 from typing import TYPE_CHECKING, Literal
 
+from shared.llm.model_names import base_name
+
 if TYPE_CHECKING:
     from tiktoken import Encoding
 
@@ -13,21 +15,12 @@ EncodingName = Literal["o200k_base", "cl100k_base"]
 
 # https://github.com/openai/tiktoken/blob/main/tiktoken/model.py; deployments on Azure are often named after the model.
 # What is unknown gets the newest: its counts are an estimate whatever the table.
-_OLDER_MODELS = (
-    "gpt-4-",
-    "gpt-3.5",
-    "gpt-35",
-    "text-embedding",
-    "ft:gpt-4-",
-    "ft:gpt-3.5",
-    "davinci-002",
-    "babbage-002",
-)
+_OLDER_MODELS = ("gpt-4-", "gpt-3.5", "gpt-35", "text-embedding", "davinci-002", "babbage-002")
 
 
 def encoding_of(model: str) -> EncodingName:
     """The encoding of a model or of a deployment that is named after one."""
-    name = model.lower().rpartition("/")[2]
+    name = base_name(model)
     return "cl100k_base" if name == "gpt-4" or name.startswith(_OLDER_MODELS) else "o200k_base"
 
 
