@@ -51,7 +51,9 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument("--config", type=Path, help="gateway.yaml (default: GATEWAY_CONFIG or ./gateway.yaml)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=_port, default=7071, help="0 takes a free one")
-    parser.add_argument("--reload-seconds", type=float, default=2.0, help="look for changed files this often")
+    parser.add_argument(
+        "--reload-seconds", type=float, help="look for changed files this often (default: GATEWAY_RELOAD_SECONDS, or 2)"
+    )
     parser.set_defaults(run=_serve)
 
 
@@ -67,7 +69,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     from shared.app import App
 
     environment = dict(os.environ)
-    environment.setdefault("GATEWAY_RELOAD_SECONDS", str(arguments.reload_seconds))
+    if arguments.reload_seconds is not None:
+        environment["GATEWAY_RELOAD_SECONDS"] = str(arguments.reload_seconds)
+    environment.setdefault("GATEWAY_RELOAD_SECONDS", "2")
     if arguments.config:
         environment["GATEWAY_CONFIG"] = str(arguments.config.resolve())
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -51,6 +51,7 @@ def test_connection_strings_of_every_form_are_taken(text: str) -> None:
     [
         (["serve", "--port", "0"], {"GATEWAY_MAX_INSTANCES": "x"}, "error: app setting GATEWAY_MAX_INSTANCES is x"),
         (["serve", "--port", "99999"], {}, "99999 is not a port from 0 to 65535"),
+        (["serve", "--port", "0", "--reload-seconds", "-1"], {"GATEWAY_RELOAD_SECONDS": "5"}, "RELOAD_SECONDS is -1"),
     ],
 )
 def test_serve_says_what_it_cannot_do(
