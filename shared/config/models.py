@@ -7,14 +7,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from shared.config.backends import Backend
-from shared.config.declared import IDENTIFIER as IDENTIFIER
 from shared.config.declared import Declared, HeaderName, Identifier
 from shared.config.diagnostics import Diagnostics
 from shared.config.prices import Price
 
 NamedValueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,256}$")]
 
-METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE")
 Method = Literal["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE"]
 
 ApiKindName = Literal["azure-openai", "azure-ai", "openai-v1", "openai", "anthropic", "passthrough", "http"]

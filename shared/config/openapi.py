@@ -33,7 +33,7 @@ def identified(document: Mapping[str, Any]) -> Iterator[tuple[dict[str, str], Ma
     """The fields of every operation, as `operations_of` gives them, with its operation object."""
     taken: set[str] = set()
     for path, method, item in methods_of(document):
-        yield _operation(document, path, method, item, taken), item
+        yield _operation(path, method, item, taken), item
 
 
 def methods_of(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
@@ -71,9 +71,7 @@ def _parameters(document: Mapping[str, Any], *holders: Mapping[str, Any]) -> lis
     return list(found.values())
 
 
-def _operation(
-    document: Mapping[str, Any], path: str, method: str, item: Mapping[str, Any], taken: set[str]
-) -> dict[str, str]:
+def _operation(path: str, method: str, item: Mapping[str, Any], taken: set[str]) -> dict[str, str]:
     base = identifier(str(item.get("operationId") or f"{method}-{path.lstrip('/')}"))
     id, number = base, 2
     while id.lower() in taken:

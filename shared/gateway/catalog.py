@@ -50,9 +50,7 @@ def compile_catalog(loaded: Loaded) -> Catalog:
             compile_catalog(replace(loaded, gateway=loaded.sound))  # raises, with what is wrong with the rest as well
         raise ConfigError(loaded.problems)
     folder = loaded.file.parent
-    routes = [
-        (api.path, _route(loaded, gateway, api, _operations(loaded, folder, api))) for api in gateway.apis.values()
-    ]
+    routes = [(api.path, _route(gateway, api, _operations(loaded, folder, api))) for api in gateway.apis.values()]
     _read_certificates(loaded, gateway, folder)
     _read_schemas(loaded, gateway, folder)
     documents = compile_documents(loaded, {route.api.id: route.operations.targets for _, route in routes})
@@ -92,7 +90,7 @@ def _read_schemas(loaded: Loaded, gateway: Gateway, folder: Path) -> None:
             loaded.problem(("schemas", id), f"{file}: {error}")
 
 
-def _route(loaded: Loaded, gateway: Gateway, api: Api, operations: list[Operation]) -> Route:
+def _route(gateway: Gateway, api: Api, operations: list[Operation]) -> Route:
     products: tuple[Product, ...] = tuple(products_of(gateway, api.id))
     templates = [compile_template(operation, operation.method, operation.url_template) for operation in operations]
     llm_logging = LlmLogging.of(gateway.diagnostics, api)

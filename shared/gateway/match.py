@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
-from shared.message import canonical_path as canonical_path
 from shared.message import query_parameters
 
 T = TypeVar("T")

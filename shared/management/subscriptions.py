@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from shared.config.declared import IDENTIFIER
 from shared.config.loader import suggestion
-from shared.config.models import ALL_APIS, IDENTIFIER, Gateway
+from shared.config.models import ALL_APIS, Gateway
 from shared.errors import Refusal
 from shared.stores.subscriptions import (
     Changed,

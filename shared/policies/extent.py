@@ -128,11 +128,6 @@ class Literal:
 
     text: str
 
-    @property
-    def mixed(self) -> bool:
-        """Whether an expression stands inside other text. APIM does not evaluate it: the text is used as it is."""
-        return _EMBEDDED.search(self.text) is not None
-
 
 @dataclass(frozen=True, slots=True)
 class Expression:
@@ -144,9 +139,6 @@ class Expression:
     kind: OneOf["single", "block"]
     source: str
     line: int
-
-
-_EMBEDDED = re.compile(r"(?<!@)@[({]")
 
 
 def split_value(value: str, line: int = 1) -> Literal | Expression:

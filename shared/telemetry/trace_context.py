@@ -11,7 +11,7 @@ TRACESTATE = b"tracestate"
 HEADERS = frozenset({TRACEPARENT, TRACESTATE})
 
 # Version, trace id, parent id, flags. A higher version may have more behind another dash (section 3.2.4); ff is none.
-_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-.*)?", re.DOTALL)
 _SAMPLED = 0x01
 
 _MOST_MEMBERS = 32
@@ -22,11 +22,10 @@ _MEMBER = re.compile(rf"({_KEY})=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{{0,255}}[\x21-\x2
 
 
 class Parent(NamedTuple):
-    """The caller's span: ids of 128 and 64 bits, never 0; `sampled`: the caller may have recorded it."""
+    """The caller's span: ids of 128 and 64 bits, never 0. Whether the caller records it decides nothing here."""
 
     trace_id: int
     span_id: int
-    sampled: bool
 
 
 def read_traceparent(value: str | None) -> Parent | None:
@@ -34,10 +33,10 @@ def read_traceparent(value: str | None) -> Parent | None:
     found = _TRACEPARENT.fullmatch(value) if value is not None else None
     if found is None:
         return None
-    version, trace_id, span_id, flags, more = found.groups()
+    version, trace_id, span_id, more = found.groups()
     if version == "ff" or (version == "00" and more is not None):
         return None
-    parent = Parent(int(trace_id, 16), int(span_id, 16), bool(int(flags, 16) & _SAMPLED))
+    parent = Parent(int(trace_id, 16), int(span_id, 16))
     return parent if parent.trace_id and parent.span_id else None
 
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.gateway.match import Apis, Operations, canonical_path, compile_template
+from shared.gateway.match import Apis, Operations, compile_template
 from shared.llm.kinds import API_KINDS
-from shared.message import without_query_parameters
+from shared.message import canonical_path, without_query_parameters
 
 
 def operations(*declared: str) -> Operations[str]:

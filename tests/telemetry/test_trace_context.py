@@ -5,24 +5,23 @@ import pytest
 from shared.telemetry.trace_context import Parent, read_traceparent, read_tracestate, write_traceparent
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-PARENT = Parent(int(TRACE, 16), int(SPAN, 16), True)
+PARENT = Parent(int(TRACE, 16), int(SPAN, 16))
 
 
 @pytest.mark.parametrize(
-    ("value", "parent"),
+    "value",
     [
-        (f"00-{TRACE}-{SPAN}-01", PARENT),
-        (f"00-{TRACE}-{SPAN}-00", PARENT._replace(sampled=False)),
-        # Flags that have no meaning yet say nothing of the one that has.
-        (f"00-{TRACE}-{SPAN}-ff", PARENT),
-        (f"00-{TRACE}-{SPAN}-fe", PARENT._replace(sampled=False)),
+        f"00-{TRACE}-{SPAN}-01",
+        f"00-{TRACE}-{SPAN}-00",
+        # Flags may be there that have no meaning yet.
+        f"00-{TRACE}-{SPAN}-ff",
         # A later version is read as far as it is known.
-        (f"cc-{TRACE}-{SPAN}-01", PARENT),
-        (f"cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like", PARENT),
+        f"cc-{TRACE}-{SPAN}-01",
+        f"cc-{TRACE}-{SPAN}-01-what-the-future-will-be-like",
     ],
 )
-def test_a_parent_is_taken(value: str, parent: Parent) -> None:
-    assert read_traceparent(value) == parent
+def test_a_parent_is_taken(value: str) -> None:
+    assert read_traceparent(value) == PARENT
 
 
 @pytest.mark.parametrize(
@@ -99,4 +98,4 @@ def test_a_list_that_breaks_a_rule_is_dropped(value: str | None) -> None:
 def test_what_is_written_can_be_read() -> None:
     assert write_traceparent(PARENT.trace_id, PARENT.span_id, sampled=True) == f"00-{TRACE}-{SPAN}-01".encode()
     unsampled = write_traceparent(1, 2, sampled=False)
-    assert read_traceparent(unsampled.decode()) == Parent(1, 2, False)
+    assert unsampled.endswith(b"-00") and read_traceparent(unsampled.decode()) == Parent(1, 2)

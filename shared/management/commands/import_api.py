@@ -100,7 +100,7 @@ async def import_api(
     if arguments.json:
         _print_json(prepared, plan)
     else:
-        _report(prepared, plan, config, written=arguments.write_local_settings)
+        _report(prepared, plan, written=arguments.write_local_settings)
     return 0
 
 
@@ -130,7 +130,7 @@ def _show(prepared: Prepared, plan: ImportPlan, folder: Path) -> None:
         print("# nothing would change")
 
 
-def _report(prepared: Prepared, plan: ImportPlan, config: Path, *, written: bool) -> None:
+def _report(prepared: Prepared, plan: ImportPlan, *, written: bool) -> None:
     for line in prepared.summary:
         print(line)
     _warn(prepared)

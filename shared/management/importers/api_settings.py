@@ -5,7 +5,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from dataclasses import dataclass
 from typing import Any
 
-from shared.config.models import IDENTIFIER
+from shared.config.declared import IDENTIFIER
 from shared.config.openapi import identifier
 from shared.management.importers.importer import Entry, ImportFailed
 
