@@ -17,17 +17,26 @@ class Room(Protocol):
 
 
 class Lent:
-    """Room that is given back: another policy counts the request. Without an admission none was taken."""
+    """Room that is given back: another policy counts the request, in the window, in the quotas, or in both. Without an
+    admission none was taken."""
 
-    __slots__ = ("_admission",)
+    __slots__ = ("_admission", "_quotas", "_window")
 
-    def __init__(self, admission: Admission | None) -> None:
+    def __init__(self, admission: Admission | None, *, window: bool = True, quotas: bool = True) -> None:
         self._admission = admission
+        self._window = window
+        self._quotas = quotas
 
     def settle(self, actual: int) -> None:
-        """Give it back."""
-        if self._admission is not None:
-            self._admission.release()
+        """Give it back; the rest is settled."""
+        admission, self._admission = self._admission, None
+        if admission is None:
+            return
+        if self._window and self._quotas:
+            admission.release()
+        else:
+            admission.leave(window=self._window, quotas=self._quotas)
+            admission.settle(actual)
 
 
 async def take(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refusal:
@@ -60,9 +69,12 @@ def take_now(ctx: Context, key: str, limit: Limit, amount: int) -> Room | Refusa
 def _taken(ctx: Context, key: str, limit: Limit, decision: Admission | Refusal) -> Room | Refusal:
     if isinstance(decision, Refusal):
         return decision
-    first = not any(other == key and _periods(limit) <= _periods(known) for other, known in ctx.counted)
+    counted = {name for other, known in ctx.counted if other == key for name in _window(known) | _quotas(known)}
     ctx.counted += ((key, limit),)
-    return decision if first else Lent(decision)
+    window, quotas = _window(limit), _quotas(limit)
+    if counted.isdisjoint(window | quotas):
+        return decision
+    return Lent(decision, window=window <= counted, quotas=quotas <= counted)
 
 
 def left(ctx: Context, key: str, limit: Limit) -> Remaining:
@@ -77,7 +89,11 @@ def trace_refusal(ctx: Context, policy: Policy, key: str, refusal: Refusal) -> N
     )
 
 
-def _periods(limit: Limit) -> set[str]:
-    """What names the count of a limit under its key: unit and window or period."""
-    window = [f"{limit.unit} in {limit.window.seconds}"] if limit.window is not None else []
-    return {*window, *(f"{limit.unit} by {quota.period.name}" for quota in limit.quotas)}
+def _window(limit: Limit) -> set[str]:
+    """What names the count of a limit's window under its key."""
+    return {f"{limit.unit} in {limit.window.seconds} of {limit.shards}"} if limit.window is not None else set()
+
+
+def _quotas(limit: Limit) -> set[str]:
+    """What names the counts of a limit's quotas under its key."""
+    return {f"{limit.unit} by {quota.period.name} of {limit.shards}" for quota in limit.quotas}

@@ -27,6 +27,9 @@ _ROUNDS = 6
 _QUOTA_ONLY_SECONDS = 60
 """Leases of a limit without a window live as if it had one of a minute."""
 
+_LONG_AGO = -(2**62)
+"""A bucket that no window has any more."""
+
 
 class Outcome(Enum):
     """How asking storage for room ended."""
@@ -176,6 +179,22 @@ class Counter:
             elif self._windowed:
                 self._shards[lease.shard].charge(lease.bucket, -taken)
         return settled
+
+    def leave(self, admission: Admission, *, window: bool, quotas: bool) -> None:
+        """Give an admission back in one of the two, so that it is settled in the other alone."""
+        shard, bucket, amount = self._shards[admission.shard], admission.bucket, admission.amount
+        if admission.age != shard.age:
+            return
+        if window:
+            self._own.note(bucket, -amount)
+            self._own.note(_LONG_AGO, amount)
+            if self._windowed and bucket >= self._oldest:
+                shard.charge(bucket, -amount)
+            admission.bucket = _LONG_AGO
+        if quotas:
+            shard.owe(-amount, admission.periods, self._periods)
+            admission.periods = ()
+        self._instance.dirty.add(self)
 
     # ------------------------------------------------------------------ the passing of time
 

@@ -74,6 +74,8 @@ class Ledger(Protocol):
 
     def settle(self, admission: "Admission", actual: int) -> None: ...
 
+    def leave(self, admission: "Admission", *, window: bool, quotas: bool) -> None: ...
+
 
 class Admission:
     """Room that was taken: settle it with what was really used, once, whatever way the request ends.
@@ -100,6 +102,12 @@ class Admission:
             return False
         ledger.settle(self, actual)
         return True
+
+    def leave(self, *, window: bool, quotas: bool) -> None:
+        """Give back what was taken of the window, or of the quotas, and be settled in the other one only: another
+        counter of the key counts it there."""
+        if self._ledger is not None:
+            self._ledger.leave(self, window=window, quotas=quotas)
 
     def release(self) -> bool:
         """Give everything back: the request did not happen. As ``settle(0)``."""

@@ -273,6 +273,46 @@ def test_one_request_is_counted_once_under_a_key(backend: Backend) -> None:
         assert (used(gateway), used(gateway, key="l")) == (2 * COST, 2 * COST)
 
 
+A_MINUTE, A_DAY, A_MONTH = (
+    'tokens-per-minute="{0}"',
+    'token-quota="900000" token-quota-period="Daily"',
+    'token-quota="900000" token-quota-period="Monthly"',
+)
+
+
+@pytest.mark.parametrize(
+    ("limits", "counts"),
+    [
+        ([A_MINUTE, f"{A_MINUTE} {A_DAY}"], {60, "q_daily"}),
+        ([f"{A_MINUTE} {A_DAY}", A_MINUTE], {60, "q_daily"}),
+        ([A_DAY, A_MINUTE, f"{A_MINUTE} {A_DAY}"], {60, "q_daily"}),
+        ([A_DAY, f"{A_MINUTE} {A_DAY}"], {60, "q_daily"}),
+        ([f"{A_MINUTE} {A_DAY}", f"{A_MINUTE} {A_MONTH}"], {60, "q_daily", "q_monthly"}),
+    ],
+)
+@pytest.mark.parametrize("reservation", ["none", "predict"])  # settled with more and with less than was reserved
+def test_limits_that_share_a_window_or_a_period_count_once(
+    backend: Backend, limits: list[str], counts: set[int | str], reservation: str
+) -> None:
+    each = [
+        f'<llm-token-limit counter-key="k" reservation="{reservation}" {limit.format(80_000 + number)} />'
+        for number, limit in enumerate(limits)
+    ]
+    with policies(document(inbound="<base />" + "".join(each)), backend.url) as gateway:
+        for body in (CHAT, STREAM):
+            assert chat(gateway, body).status_code == 200
+    (counted,) = asyncio.run(gateway.app.limiting.admin().show("k"))
+    uses = {**counted.windows, **counted.quotas}
+    assert {name: use.used for name, use in uses.items()} == dict.fromkeys(counts, 2 * COST)
+
+
+def test_shards_are_counters_of_their_own(backend: Backend) -> None:
+    sharded = '<llm-token-limit counter-key="k" tokens-per-minute="100" reservation="none" shards="2" />'
+    with limited(backend, PER_MINUTE, more=sharded) as gateway:
+        statuses = {chat(gateway).status_code for _ in range(20)}
+        assert statuses == {200, 429}
+
+
 def test_a_used_up_limit_answers_429(backend: Backend) -> None:
     tells = (
         'tokens-per-minute="40" reservation="none" retry-after-variable-name="wait" remaining-tokens-header-name="left"'
