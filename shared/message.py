@@ -23,6 +23,9 @@ _MEMBERS = 100
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+# RFC 9110 section 4.2: the ports of URLs that name none.
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
 # RFC 9110 section 5.6.2: what names of headers and methods are made of.
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -57,8 +60,7 @@ HOST_ONLY = HOP_BY_HOP | {
 CREDENTIALS = frozenset({b"authorization", b"api-key", b"x-api-key", b"ocp-apim-subscription-key"})
 
 # What App Service, its proxies and other hops tell of the caller. Policies read some of it; a backend gets none of it
-# as
-# it came, because it names the platform's inside and cannot be trusted behind another proxy.
+# as it came, because it names the platform's inside and cannot be trusted behind another proxy.
 FORWARDING = frozenset(
     {
         b"apim-debug-authorization",
@@ -222,8 +224,7 @@ class Url:
         return Url(self.scheme, self.host, self.port, self.path, self.query_text)
 
     def __str__(self) -> str:
-        default = {"http": 80, "https": 443}.get(self.scheme)
-        host = self.host if self.port in (0, default) else f"{self.host}:{self.port}"
+        host = self.host if self.port in (0, DEFAULT_PORTS.get(self.scheme)) else f"{self.host}:{self.port}"
         return f"{self.scheme}://{host}{self.path}{self.query_string}"
 
 

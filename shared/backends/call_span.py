@@ -8,13 +8,11 @@ import httpx
 
 from shared.context import Context
 from shared.errors import BackendError, GatewayError
-from shared.message import RawHeaders
+from shared.message import DEFAULT_PORTS, RawHeaders
 from shared.telemetry import genai
 from shared.telemetry.items import LONGEST_URL
 from shared.telemetry.spans import Span, Value
 from shared.telemetry.trace_context import TRACEPARENT, TRACESTATE, write_traceparent
-
-_PORTS = {"http": 80, "https": 443}
 
 
 class CallSpan:
@@ -45,7 +43,7 @@ class CallSpan:
             genai.METHOD: method,
             genai.SCHEME: url.scheme,
             genai.SERVER: host,
-            genai.PORT: url.port or _PORTS.get(url.scheme, 0),
+            genai.PORT: url.port or DEFAULT_PORTS.get(url.scheme, 0),
             **told,
         }
         if backend:

@@ -16,6 +16,7 @@ from shared.backends.proxies import proxy_for
 from shared.backends.target import Target
 from shared.context import Context, TokenSource
 from shared.errors import PolicyFailed
+from shared.message import DEFAULT_PORTS
 from shared.telemetry import genai
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def _connect(target: Target, tokens: TokenSource) -> "ContentSafetyClient":
 def _proxy(target: Target) -> str | None:
     """The proxy on the way to the service, as a URL; ValueError for one that is no plain HTTP proxy."""
     origin = target.origin
-    proxy = proxy_for(origin.scheme, origin.host, origin.port or (443 if origin.scheme == "https" else 80), os.environ)
+    proxy = proxy_for(origin.scheme, origin.host, origin.port or DEFAULT_PORTS[origin.scheme], os.environ)
     if proxy is None:
         return None
     user = ""

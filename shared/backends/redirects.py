@@ -3,7 +3,7 @@
 import httpx
 
 from shared.backends.transport import Content, build_request
-from shared.message import RawHeaders
+from shared.message import DEFAULT_PORTS, RawHeaders
 
 # .NET's default is 50; a chain of so many is a loop.
 MOST = 10
@@ -72,4 +72,4 @@ def _location(request: httpx.Request, response: httpx.Response) -> httpx.URL | N
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
-    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
+    return url.scheme, url.host, url.port or DEFAULT_PORTS.get(url.scheme, 0)

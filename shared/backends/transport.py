@@ -15,11 +15,11 @@ from shared.backends.http1 import Connection
 from shared.backends.proxies import proxy_for
 from shared.backends.request_head import Destination, RequestHead, encode_head
 from shared.backends.tls import client_context
+from shared.message import DEFAULT_PORTS
 
 # RFC 9110 9.2.2: what may be sent a second time without asking.
 _IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 _POOLS_KEPT = 256
-_PORTS = {"http": 80, "https": 443}
 
 
 class Content(httpx.ByteStream):
@@ -169,11 +169,11 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _open_pool(self, request: httpx.Request) -> tuple[ConnectionPool, Destination]:
         url, context = request.url, None
-        if url.scheme not in _PORTS or not url.host:
+        if url.scheme not in DEFAULT_PORTS or not url.host:
             raise httpx.UnsupportedProtocol("a backend's URL starts with http:// or https:// and has a host")
         if url.scheme == "https":
             context = request.extensions.get("ssl_context") or await self._default_context()
-        port = url.port or _PORTS[url.scheme]
+        port = url.port or DEFAULT_PORTS[url.scheme]
         try:
             proxy = proxy_for(url.scheme, url.host, port, self._environ)
         except ValueError as error:

@@ -28,7 +28,7 @@ from shared.expressions.message_members import (
 )
 from shared.expressions.nettypes import NetType, TypeRef, invalid_cast, returning
 from shared.expressions.run import Run
-from shared.message import Url
+from shared.message import DEFAULT_PORTS, Url
 
 Types = tuple[TypeRef, ...]
 
@@ -126,7 +126,7 @@ def _service_url(api: Any) -> Url | None:
     if not isinstance(api.service_url, str):
         return cast(Url | None, api.service_url)
     parts = urlsplit(api.service_url)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     return Url(parts.scheme, parts.hostname or "", port, parts.path, parts.query)
 
 

@@ -149,12 +149,6 @@ def map_type(name: str) -> NetType:
     )
 
 
-def _url_text(url: Any) -> str:
-    default = {"http": 80, "https": 443}.get(url.scheme)
-    port = f":{url.port}" if url.port and url.port != default else ""
-    return f"{url.scheme}://{url.host}{port}{url.path}{url.query_string}"
-
-
 URL = NetType(
     "IUrl",
     base=None,
@@ -167,7 +161,7 @@ URL = NetType(
     )
     | returning("int", Port=attribute("port"))
     | returning("Query", Query=lambda url: ValueMap(url.query())),
-    methods=returning("string", ToString=_url_text) | returning("Uri", ToUri=lambda url: NetUri(_url_text(url))),
+    methods=returning("string", ToString=str) | returning("Uri", ToUri=lambda url: NetUri(str(url))),
 )
 
 

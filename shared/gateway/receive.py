@@ -10,6 +10,7 @@ from starlette.requests import Request
 from shared.context import ClientWatch, Context, Services
 from shared.errors import ClientGone, OperationNotFound, Refusal, RequestTooLarge
 from shared.message import (
+    DEFAULT_PORTS,
     HOST_ONLY,
     WITHHELD,
     GatewayRequest,
@@ -67,7 +68,7 @@ def _url(scope: Any, raw: RawHeaders) -> Url:
     host, _, port = authority.rpartition(":") if authority and authority[-1] != "]" else (authority, "", "")
     if not host or not _PORT.fullmatch(port):
         host, port = authority, ""
-    number = int(port) if port else (443 if scheme == "https" else 80)
+    number = int(port) if port else DEFAULT_PORTS.get(scheme, 80)
     return Url(scheme, host, number, path, query)
 
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 from shared.backends.model_name import model_of
 from shared.context import Completion, Context
 from shared.llm.prices import Cost
+from shared.message import DEFAULT_PORTS
 from shared.policies.llm_exchange import LlmExchange
 from shared.policies.run import Shortcut
 from shared.telemetry import genai
@@ -16,7 +17,6 @@ from shared.telemetry.trace_context import HEADERS, TRACEPARENT
 
 log = logging.getLogger("gateway")
 
-_USUAL_PORTS = {("http", 80), ("https", 443), ("http", 0), ("https", 0)}
 # Characters; names in use are far shorter, but callers and backends can say anything.
 _LONGEST = 1_024
 
@@ -90,7 +90,7 @@ def _http(ctx: Context, method: str, status: int) -> dict[str, Value]:
     }
     if url.host:
         attributes[genai.SERVER] = url.host[:_LONGEST]
-        if (url.scheme, url.port) not in _USUAL_PORTS:
+        if url.port not in (0, DEFAULT_PORTS.get(url.scheme)):
             attributes[genai.PORT] = url.port
     for name, value in ctx.request.headers.raw:
         if name == b"user-agent":

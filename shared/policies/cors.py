@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field
 
 from shared.context import Context
-from shared.message import GatewayResponse, Headers
+from shared.message import DEFAULT_PORTS, GatewayResponse, Headers
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.nodes import Element
@@ -143,9 +143,12 @@ def normal(origin: str) -> str:
         return origin
     if not parts.scheme or not parts.hostname:
         return origin.strip().lower()
-    default = {"http": 80, "https": 443}.get(parts.scheme)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}" if port in (None, default) else f"{parts.scheme}://{host}:{port}"
+    return (
+        f"{parts.scheme}://{host}"
+        if port in (None, DEFAULT_PORTS.get(parts.scheme))
+        else f"{parts.scheme}://{host}:{port}"
+    )
 
 
 def _adding(headers: list[tuple[str, str]]) -> Callable[[Context], Awaitable[None]]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from shared.message import DEFAULT_PORTS
 from shared.telemetry import genai
 from shared.telemetry.metrics import Series, Total
 from shared.telemetry.spans import Recorded, Value
@@ -38,7 +39,6 @@ _FIELDS = frozenset(
         genai.CALL_TYPE,
     }
 )
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _INFORMATION = 1
 
 
@@ -160,5 +160,5 @@ def _url(attributes: Mapping[str, Value]) -> str:
 def _host(attributes: Mapping[str, Value]) -> str:
     """The server's name, with its port where that is not the scheme's own."""
     host, port = str(attributes.get(genai.SERVER, "")), attributes.get(genai.PORT)
-    own = port is None or port == _DEFAULT_PORTS.get(str(attributes.get(genai.SCHEME, "https")))
+    own = port is None or port == DEFAULT_PORTS.get(str(attributes.get(genai.SCHEME, "https")))
     return host if own or not host else f"{host}:{port}"
