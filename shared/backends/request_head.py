@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import httpx
 
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+from shared.message import TOKEN
+
+_TOKEN = re.compile(TOKEN.pattern.encode())
 _TARGET = re.compile(rb"/[^\x00-\x20\x7f]*|\*")
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from shared.config.declared import Declared, Duration, HeaderName, Identifier
+from shared.message import TOKEN
 
 MOST_MEMBERS = 30
 FIVE_MINUTES = 300.0
@@ -178,7 +179,7 @@ class PoolService(Declared):
 class SessionAffinity(Declared):
     """Keeps a client on the member it began with, by a cookie the gateway sets."""
 
-    cookie: str = Field("SessionId", pattern=r"^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$", description="Name of the cookie.")
+    cookie: str = Field("SessionId", pattern=f"^{TOKEN.pattern}$", description="Name of the cookie.")
 
 
 def _failover_condition(value: str | int) -> str | int:

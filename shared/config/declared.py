@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from shared.message import TOKEN
+
 IDENTIFIER = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$"
 Identifier = Annotated[str, Field(pattern=IDENTIFIER)]
 
@@ -18,7 +20,7 @@ class Declared(BaseModel):
 
 
 def _header_name(value: str) -> str:
-    if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", value):
+    if not TOKEN.fullmatch(value):
         raise ValueError("not a header name (RFC 9110 section 5.6.2)")
     return value
 
