@@ -17,6 +17,8 @@ Method = Literal["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TR
 
 ApiKindName = Literal["azure-openai", "azure-ai", "openai-v1", "openai", "anthropic", "passthrough", "http"]
 
+SubscriptionState = Literal["active", "suspended", "cancelled", "expired", "submitted", "rejected"]
+
 ALL_APIS = "all-apis"
 
 
@@ -160,7 +162,7 @@ class DeclaredSubscription(Declared):
     id: Identifier = Field("", exclude=True, json_schema_extra={"x-derived": True})
     name: str = Field("", validation_alias="display_name", description="Display name.")
     scope: str = Field(description="all-apis, api:<id> or product:<id>.")
-    state: Literal["active", "suspended", "cancelled", "expired", "submitted", "rejected"] = "active"
+    state: SubscriptionState = "active"
     expires: datetime | None = Field(None, description="When it stops working (ISO 8601 with time zone).")
     owner: str = ""
     keys: SubscriptionKeys

@@ -8,14 +8,12 @@ from shared.settings import Settings
 from shared.stores.account import Account
 from shared.stores.clock import StorageClock
 from shared.stores.estimates import Estimates
-from shared.stores.limiter import Limiter
+from shared.stores.limiter import OPERATION_DEADLINE, Limiter
 from shared.stores.limits_admin import CounterAdmin
 from shared.stores.memory import MemoryEntities
 from shared.stores.protocols import Entities
 
 TABLE = "limits"
-# A limit that waits longer for storage than this goes on without it (`on-storage-error`).
-DEADLINE = 0.25
 
 
 class Limiting:
@@ -25,7 +23,9 @@ class Limiting:
         """Put the limiter among the `services`. `clock` is the one the account's tables keep set."""
         self._account = account
         self._entities: Entities = (
-            account.tables.table(TABLE, deadline=DEADLINE) if account is not None else MemoryEntities(time.time)
+            account.tables.table(TABLE, deadline=OPERATION_DEADLINE)
+            if account is not None
+            else MemoryEntities(time.time)
         )
         self._clock = clock
         self.limiter = Limiter(self._entities, clock=clock, max_instances=settings.max_instances)

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from shared.config.declared import IDENTIFIER
 from shared.config.loader import suggestion
-from shared.config.models import ALL_APIS, Gateway
+from shared.config.models import ALL_APIS, Gateway, SubscriptionState
 from shared.errors import Refusal
+from shared.gateway.subscription_keys import BUILT_IN, LONGEST_STORED_KEY
 from shared.stores.subscriptions import (
     Changed,
     Held,
@@ -23,11 +24,9 @@ from shared.stores.subscriptions import (
 )
 
 Which = Literal["primary", "secondary"]
-State = Literal["active", "suspended", "cancelled", "expired", "submitted", "rejected"]
 
-BUILT_IN = "master"
 ENDED = ("cancelled", "expired", "rejected")
-SHORTEST_KEY, LONGEST_KEY = 8, 256
+SHORTEST_KEY = 8
 
 
 def new_key() -> str:
@@ -43,7 +42,7 @@ class NewSubscription:
     scope: str
     name: str = ""
     owner: str = ""
-    state: State = "active"
+    state: SubscriptionState = "active"
     expires: datetime | None = None
     primary_key: str | None = field(default=None, repr=False)
     secondary_key: str | None = field(default=None, repr=False)
@@ -267,8 +266,8 @@ def _check_keys(primary: str, secondary: str) -> None:
 
 def _check_key(key: str) -> None:
     """A key travels in a header or a query: printable ASCII without spaces. The message never has the key in it."""
-    if not SHORTEST_KEY <= len(key) <= LONGEST_KEY or not re.fullmatch(r"[!-~]+", key):
-        raise Refusal(f"a key has {SHORTEST_KEY} to {LONGEST_KEY} printable ASCII characters and no spaces")
+    if not SHORTEST_KEY <= len(key) <= LONGEST_STORED_KEY or not re.fullmatch(r"[!-~]+", key):
+        raise Refusal(f"a key has {SHORTEST_KEY} to {LONGEST_STORED_KEY} printable ASCII characters and no spaces")
 
 
 def _conflict(error: Exception) -> Refusal:

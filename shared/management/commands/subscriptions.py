@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TextIO, get_args
 
-from shared.config.models import Gateway
+from shared.config.models import Gateway, SubscriptionState
 from shared.management.commands.command import NO_STORAGE, USAGE, CommandFailed, declared, exit_status, settings_with
 from shared.management.commands.storage import storage_account
 from shared.management.commands.terminal import in_columns
-from shared.management.subscriptions import NewSubscription, Shown, State, Subscriptions, Which
+from shared.management.subscriptions import NewSubscription, Shown, Subscriptions, Which
 from shared.settings import Settings
 from shared.stores.protocols import StorageUnavailable
 from shared.stores.subscriptions import TABLE, KeyDigest, SubscriptionStore
@@ -35,7 +35,7 @@ def add_arguments(subparsers: Any) -> None:
     create.add_argument("--scope", required=True, help="all-apis, api:<id> or product:<id>")
     create.add_argument("--name", default="", help="display name")
     create.add_argument("--owner", default="", help="who it belongs to; counted for the product's subscription limit")
-    create.add_argument("--state", choices=get_args(State), default="active")
+    create.add_argument("--state", choices=get_args(SubscriptionState), default="active")
     create.add_argument("--expires", type=_moment, help="when it ends: ISO 8601 with time zone, 2027-01-31T00:00:00Z")
     create.add_argument("--primary-key-env", metavar="VAR", help="take the primary key from this environment variable")
     create.add_argument("--secondary-key-env", metavar="VAR", help="the same for the secondary key")
