@@ -71,6 +71,9 @@ class JsonToXml(Policy):
         return None
 
 
+Scope = dict[str | None, str]
+
+
 class _Number(str):
     """A number as it is written."""
 
@@ -89,8 +92,8 @@ class Writer:
         if isinstance(value, dict) and len(value) == 1:
             ((name, only),) = value.items()
             if not isinstance(only, list) and not self._is_special(name):
-                return self._element(None, name, only)
-        return self._element(None, ROOT, value)
+                return self._element(None, name, only, {})
+        return self._element(None, ROOT, value, {})
 
     def _is_special(self, name: str) -> bool:
         return name == self.attribute_block or self._declared(name) is not None
@@ -102,7 +105,8 @@ class Writer:
         rest = name[len(self.namespace_prefix) :]
         return rest.removeprefix(self.separator) if not rest or rest.startswith(self.separator) else None
 
-    def _element(self, parent: Any, name: str, value: Any) -> Any:
+    def _element(self, parent: Any, name: str, value: Any, scope: Scope) -> Any:
+        """An element below `parent`; `scope` are the namespaces declared up there."""
         from lxml import etree
 
         fields = value if isinstance(value, dict) else {}
@@ -111,36 +115,36 @@ class Writer:
         }
         if value is None:
             namespaces["xsi"] = XSI
-        scope = {**(parent.nsmap if parent is not None else {}), **namespaces}
+        scope = {**scope, **namespaces} if namespaces else scope
         tag = self._name(name, scope, default=scope.get(None))
         element = etree.Element(tag, nsmap=namespaces) if parent is None else _child(parent, tag, namespaces)
-        self._fill(element, value)
+        self._fill(element, value, scope)
         return element
 
-    def _fill(self, element: Any, value: Any) -> None:
+    def _fill(self, element: Any, value: Any, scope: Scope) -> None:
         match value:
             case dict():
                 for key, child in value.items():
                     if key == self.attribute_block and isinstance(child, dict):
                         for name, text in child.items():
-                            element.set(self._name(name, element.nsmap), self._text(text))
+                            element.set(self._name(name, scope), self._text(text))
                     elif self._declared(key) is None:
-                        self._property(element, key, child)
+                        self._property(element, key, child, scope)
             case list():
-                self._property(element, ROOT, value)
+                self._property(element, ROOT, value, scope)
             case None:
                 element.set(f"{{{XSI}}}nil", "true")
             case _:
                 element.text = self._text(value)
 
-    def _property(self, element: Any, name: str, value: Any) -> None:
+    def _property(self, element: Any, name: str, value: Any, scope: Scope) -> None:
         if isinstance(value, list) and value:
             for item in value:
-                self._element(element, name, item)
+                self._element(element, name, item, scope)
         else:
-            self._element(element, name, "" if value == [] else value)
+            self._element(element, name, "" if value == [] else value, scope)
 
-    def _name(self, name: str, scope: dict[str | None, str], default: str | None = None) -> str:
+    def _name(self, name: str, scope: Scope, default: str | None = None) -> str:
         prefix, separator, local = name.partition(self.separator)
         if separator and local and prefix in scope:
             return f"{{{scope[prefix]}}}{encoded(local)}"
