@@ -12,6 +12,7 @@ from shared.errors import PolicyFailed
 from shared.expressions.date_formats import format_date
 from shared.expressions.dates import json_date
 from shared.message import GatewayResponse
+from shared.policies.conversion import converted, read_for_objects
 from shared.policies.expression import Expression
 from shared.policies.policy import Policy, Section
 from shared.policies.xml_body import accepted, is_json, is_xml
@@ -43,9 +44,8 @@ class JsonToXml(Policy):
     attribute_block_name: Expression[str] | None = None
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
-        """Convert the body of the section's message. PolicyFailed when it is no JSON, or no XML can be made of it."""
-        from lxml import etree
-
+        """Convert the body of the section's message. PolicyFailed when it is no JSON, or no XML can be made of it;
+        errors as `read_for_objects`."""
         message = ctx.message
         if await self.apply(ctx) == "content-type-json" and not is_json(message.headers.get("content-type") or ""):
             ctx.trace("not converted: the body is not JSON by its Content-Type", self.element)
@@ -54,7 +54,7 @@ class JsonToXml(Policy):
         if wanted is None and await self.consider_accept_header(ctx):
             ctx.trace("not converted: the caller does not accept XML", self.element)
             return None
-        if not (data := await message.read()):
+        if not (data := await read_for_objects(message, "JSON")):
             return None
         writer = Writer(
             await self.namespace_separator(ctx) or "_",
@@ -63,10 +63,10 @@ class JsonToXml(Policy):
             self.parse_date,
         )
         try:
-            root = writer.document(json.loads(data, parse_int=_Number, parse_float=_Number))
+            xml = await converted(writer.xml, data)
         except (ValueError, RecursionError) as error:
             raise PolicyFailed(detail=f"no XML can be made of the body: {error}") from error
-        message.set_body(etree.tostring(root, encoding="utf-8"))
+        message.set_body(xml)
         message.headers.set("content-type", wanted or "application/xml")
         return None
 
@@ -86,6 +86,14 @@ class Writer:
     namespace_prefix: str | None
     attribute_block: str | None
     parse_date: bool
+
+    def xml(self, data: bytes) -> bytes:
+        """A JSON text as XML. ValueError or RecursionError when it is no JSON, or no XML can be made of it."""
+        from lxml import etree
+
+        root = self.document(json.loads(data, parse_int=_Number, parse_float=_Number))
+        written: bytes = etree.tostring(root, encoding="utf-8")
+        return written
 
     def document(self, value: Any) -> Any:
         """The root element for a parsed JSON text."""

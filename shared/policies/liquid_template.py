@@ -14,6 +14,7 @@ from shared.expressions.date_formats import format_date, parse_date
 from shared.expressions.dates import DateTime, json_date
 from shared.expressions.errors import ExpressionFailed
 from shared.message import GatewayRequest, GatewayResponse, Headers, Url
+from shared.policies.conversion import converted, read_for_objects
 from shared.policies.xml_body import NotXml, is_json, is_xml, local_name, parse_xml
 
 SECONDS = 2.0
@@ -157,22 +158,30 @@ class LiquidTemplate:
         if unknown:
             raise TemplateError(f"unknown filter {unknown[0]}")
 
-    def render(
+    async def render(
         self, ctx: Context, message: GatewayRequest | GatewayResponse, *, nil: Literal["blank", "null"], dates: bool
     ) -> str:
-        """The text for a message whose body has been read; with `dates` its texts that are dates read as such.
-        PolicyFailed when the body is not what its Content-Type says, or the template goes too far."""
-        monotonic = ctx.services.monotonic
-        try:
+        """The text for a message, whose body is read; with `dates` its texts that are dates read as such.
+        PolicyFailed when the body is not what its Content-Type says, or the template goes too far; errors as
+        `read_for_objects`."""
+        monotonic, clock = ctx.services.monotonic, ctx.services.clock
+        kind = _kind(message.headers.get("content-type") or "")
+        body = await (message.read() if kind == "text" else read_for_objects(message, kind))
+        context = _context(ctx)
+
+        def rendered(data: bytes) -> str:
             return self._template.render(
                 {
-                    "body": _body(message, nil, dates),
-                    "context": _context(ctx),
-                    "(clock)": ctx.services.clock,
+                    "body": _body(data, kind, nil, dates),
+                    "context": context,
+                    "(clock)": clock,
                     "(monotonic)": monotonic,
                     "(deadline)": monotonic() + SECONDS,
                 }
             )
+
+        try:
+            return await converted(rendered, body)
         except (LiquidError, NotXml, ValueError, ArithmeticError, RecursionError, _Exceeded) as error:
             raise PolicyFailed(detail=f"Liquid: {error}") from error
 
@@ -193,18 +202,22 @@ class _Names(Mapping[str, Any]):
         return len(self._entries)
 
 
-def _body(message: GatewayRequest | GatewayResponse, nil: str, dates: bool) -> object:
-    """What the template sees as `body`: objects and lists for JSON and XML, by the Content-Type; else text."""
-    data = message.body or b""
-    kind = message.headers.get("content-type") or ""
+def _kind(content_type: str) -> Literal["JSON", "XML", "text"]:
+    return "JSON" if is_json(content_type) else "XML" if is_xml(content_type) else "text"
+
+
+def _body(data: bytes, kind: Literal["JSON", "XML", "text"], nil: str, dates: bool) -> object:
+    """What the template sees as `body`: objects and lists for JSON and XML, else text."""
     if not data:
         return ""
-    if is_json(kind):
-        return _with_dates(json.loads(data)) if dates else json.loads(data)
-    if is_xml(kind):
-        root = parse_xml(data)
-        return _Names({local_name(root): _node(root, "" if nil == "blank" else None)})
-    return data.decode("utf-8", "replace")
+    match kind:
+        case "JSON":
+            return _with_dates(json.loads(data)) if dates else json.loads(data)
+        case "XML":
+            root = parse_xml(data)
+            return _Names({local_name(root): _node(root, "" if nil == "blank" else None)})
+        case "text":
+            return data.decode("utf-8", "replace")
 
 
 def _with_dates(value: object) -> object:
@@ -266,7 +279,7 @@ def _context(ctx: Context) -> dict[str, Any]:
         }
         if response is not None
         else None,
-        "Variables": ctx.variables,
+        "Variables": dict(ctx.variables),
     }
 
 

@@ -59,8 +59,7 @@ class SetBody(Policy):
     async def apply(self, ctx: Context, message: GatewayRequest | GatewayResponse) -> None:
         """Give `message` the body."""
         if self.liquid is not None:
-            await message.read()
-            text = self.liquid.render(ctx, message, nil=self.xsi_nil, dates=self.parse_date)
+            text = await self.liquid.render(ctx, message, nil=self.xsi_nil, dates=self.parse_date)
             body = str(text).encode("utf-8", "replace")
         else:
             from shared.expressions import to_bytes

@@ -4,6 +4,7 @@ import json
 from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -11,6 +12,7 @@ from pydantic import Field
 from shared.context import Context
 from shared.errors import PolicyFailed
 from shared.message import GatewayResponse
+from shared.policies.conversion import converted, read_for_objects
 from shared.policies.expression import Expression
 from shared.policies.policy import Policy, Section
 from shared.policies.xml_body import NotXml, accepted, is_json, is_xml, local_name, parse_xml
@@ -39,7 +41,7 @@ class XmlToJson(Policy):
     always_array_child_elements: Expression[bool] = Field(default_factory=lambda: Expression(False))
 
     async def __call__(self, ctx: Context) -> GatewayResponse | None:
-        """Convert the body of the section's message. PolicyFailed when it is no XML."""
+        """Convert the body of the section's message. PolicyFailed when it is no XML; errors as `read_for_objects`."""
         message = ctx.message
         if await self.apply(ctx) == "content-type-xml" and not is_xml(message.headers.get("content-type") or ""):
             ctx.trace("not converted: the body is not XML by its Content-Type", self.element)
@@ -48,17 +50,23 @@ class XmlToJson(Policy):
         if wanted is None and await self.consider_accept_header(ctx):
             ctx.trace("not converted: the caller does not accept JSON", self.element)
             return None
-        if not (data := await message.read()):
+        if not (data := await read_for_objects(message, "XML")):
             return None
         direct, always_arrays = await self.kind(ctx) == "direct", await self.always_array_child_elements(ctx)
         try:
-            root = parse_xml(data)
+            json_text = await converted(partial(as_json, direct=direct, always_arrays=always_arrays), data)
         except NotXml as error:
             raise PolicyFailed(detail=str(error)) from error
-        reader = Reader(direct, always_arrays, declared_namespaces(root) if direct else {})
-        message.set_body(json.dumps({reader.name(root): reader.value(root)}, ensure_ascii=False).encode())
+        message.set_body(json_text)
         message.headers.set("content-type", wanted or "application/json")
         return None
+
+
+def as_json(data: bytes, *, direct: bool, always_arrays: bool) -> bytes:
+    """An XML document as JSON. NotXml when it is none."""
+    root = parse_xml(data)
+    reader = Reader(direct, always_arrays, declared_namespaces(root) if direct else {})
+    return json.dumps({reader.name(root): reader.value(root)}, ensure_ascii=False).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +120,11 @@ class Reader:
             fields[name] = value
 
     def _attribute(self, name: str, prefixes: Mapping[str, str]) -> str:
-        from lxml import etree
-
-        qualified = etree.QName(name)
+        namespace, _, local = name.rpartition("}")
         if not self.direct:
-            return str(qualified.localname)
-        prefix = prefixes.get(qualified.namespace or "")
-        return f"@{prefix}${qualified.localname}" if prefix else f"@{qualified.localname}"
+            return local
+        prefix = prefixes.get(namespace[1:]) if namespace else None
+        return f"@{prefix}${local}" if prefix else f"@{local}"
 
 
 def declared_namespaces(root: Any) -> dict[Any, dict[str, str]]:

@@ -162,7 +162,7 @@ def test_a_template_that_goes_too_far_or_a_body_that_is_none_fails_the_request(
     assert answer.elapsed.total_seconds() < 5
 
 
-def test_a_template_has_two_seconds() -> None:
+async def test_a_template_has_two_seconds() -> None:
     seconds = iter(range(100))
     ctx = Context(
         GatewayRequest("POST", Url("http", "x", 80, "/"), Headers()),
@@ -170,7 +170,7 @@ def test_a_template_has_two_seconds() -> None:
     )
     template = LiquidTemplate("{% for i in (1..2000) %}{{ i }}{% endfor %}")
     with pytest.raises(PolicyFailed) as failed:
-        template.render(ctx, ctx.request, nil="blank", dates=True)
+        await template.render(ctx, ctx.request, nil="blank", dates=True)
     assert failed.value.detail == "Liquid: more than 2 seconds"
 
 
