@@ -1,14 +1,14 @@
 """What an OpenAPI document specifies of an operation: parameters, bodies, status codes and headers, with schemas."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from shared.config.json_schema import Json
 from shared.config.openapi import followed, identified
 from shared.config.openapi_schemas import Schemas
-from shared.config.responses import is_json
-from shared.config.status_codes import by_status
+from shared.config.responses import is_json, types_of_2
+from shared.config.status_codes import by_status, status_key
 
 URI = "urn:definition"
 """Where a definition's named schemas are: its schemas refer to each other as urn:definition#/$defs/<name>."""
@@ -131,9 +131,7 @@ def definition_of(
         ),
         tuple({body.content_type: body for body in bodies}.values()),
         {
-            "default" if str(status).lower() == "default" else str(status).upper(): _response(
-                document, operation, followed(document, entry) or {}, schemas
-            )
+            status_key(status): _response(document, operation, followed(document, entry) or {}, schemas)
             for status, entry in (declared.items() if isinstance(declared, Mapping) else ())
         },
     )
@@ -184,25 +182,13 @@ def _response(
     if isinstance(content, Mapping):
         bodies = list(_bodies(document, content, schemas))
     else:
-        bodies = [_body(one, response.get("schema"), schemas) for one in _types_of_2(document, operation, response)]
+        bodies = [_body(one, response.get("schema"), schemas) for one in types_of_2(document, operation, response)]
     headers = [
         _parameter(document, str(name), "header", header, schemas)
         for name, entry in (declared.items() if isinstance(declared, Mapping) else ())
         if (header := followed(document, entry)) is not None
     ]
     return ResponseDefinition(tuple(bodies), tuple(headers))
-
-
-def _types_of_2(
-    document: Mapping[str, Any], operation: Mapping[str, Any], response: Mapping[str, Any]
-) -> Iterable[str]:
-    """The content types of a response of OpenAPI 2, as `Responses` has them."""
-    produced, examples = operation.get("produces", document.get("produces")), response.get("examples")
-    types = [str(one) for one in produced] if isinstance(produced, list) else []
-    types += [str(one) for one in examples] if isinstance(examples, Mapping) else []
-    if not types and "schema" in response:
-        types = ["application/json"]
-    return dict.fromkeys(types)
 
 
 def _bodies(document: Mapping[str, Any], content: Any, schemas: Schemas) -> Iterator[Body]:

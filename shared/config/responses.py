@@ -1,6 +1,6 @@
 """What an OpenAPI document says an operation answers: per status code and content type, with examples or a sample."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import orjson
 
 from shared.config.openapi import followed, identified
 from shared.config.samples import NOTHING, Sampler, size_of
+from shared.config.status_codes import status_key
 
 LARGEST_EXAMPLE = 100_000
 """Values in an example that is read: the aliases of YAML can make a small document endless."""
@@ -60,7 +61,7 @@ class Responses:
         self.by_status: dict[str, Response] = {}
         for status, entry in declared.items() if isinstance(declared, Mapping) else ():
             response = followed(document, entry)
-            self.by_status["default" if str(status).lower() == "default" else str(status).upper()] = (
+            self.by_status[status_key(status)] = (
                 Response(problems=(f"response {status} {_lost(entry)}",))
                 if response is None
                 else Response(tuple(_representations(document, operation, response)))
@@ -112,16 +113,21 @@ def _representations(
                 yield _representation(document, str(content_type), *_examples(document, media), media.get("schema"))
         return
     # OpenAPI 2: one schema for all types the operation produces, and an example per type.
-    examples = response.get("examples")
-    examples = examples if isinstance(examples, Mapping) else {}
-    produced = operation.get("produces", document.get("produces"))
-    types = [str(one) for one in produced] if isinstance(produced, list) else []
-    if not types and not examples and "schema" in response:
-        types = ["application/json"]
-    examples = {str(content_type): value for content_type, value in examples.items()}
-    for content_type in dict.fromkeys((*types, *examples)):
+    declared = response.get("examples")
+    examples = {str(name): value for name, value in declared.items()} if isinstance(declared, Mapping) else {}
+    for content_type in types_of_2(document, operation, response):
         given = [examples[content_type]] if content_type in examples else []
         yield _representation(document, content_type, given, [], response.get("schema"))
+
+
+def types_of_2(document: Mapping[str, Any], operation: Mapping[str, Any], response: Mapping[str, Any]) -> Iterable[str]:
+    """The content types of a response of OpenAPI 2: those the operation produces and those with an example."""
+    produced, examples = operation.get("produces", document.get("produces")), response.get("examples")
+    types = [str(one) for one in produced] if isinstance(produced, list) else []
+    types += [str(one) for one in examples] if isinstance(examples, Mapping) else []
+    if not types and "schema" in response:
+        types = ["application/json"]
+    return dict.fromkeys(types)
 
 
 def _examples(document: Mapping[str, Any], media: Mapping[str, Any]) -> tuple[list[Any], list[str]]:

@@ -1,9 +1,14 @@
-"""Finds what is declared for a status code: by itself, by its range, by default."""
+"""How status codes are declared, and what is declared for one: by itself, by its range, by default."""
 
 from collections.abc import Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+def status_key(status: object) -> str:
+    """A declared status in one spelling, as YAML (a number) and different authors write it: 200, 2XX or default."""
+    return "default" if str(status).lower() == "default" else str(status).upper()
 
 
 def by_status(declared: Mapping[str, T], status: int) -> T | None:
