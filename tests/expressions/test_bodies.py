@@ -92,6 +92,15 @@ def test_a_body_of_millions_of_values_is_not_parsed() -> None:
     assert evaluate("context.Request.Body.As<string>(true).Length", ctx) == 6_000_010
 
 
+@pytest.mark.parametrize("part", [b"<a/>", b'<a b="" c=""/>', b"x\n", b"&lt;"])
+def test_a_body_of_millions_of_elements_is_not_parsed(part: bytes) -> None:
+    ctx = context(body=b"<r>%b</r>" % (part * 1_100_000))
+    with pytest.raises(ExpressionFailed, match="XML has too many elements"):
+        evaluate("context.Request.Body.As<XElement>(true)", ctx)
+    few = context(body=b"<r>%b</r>" % (part * 9))
+    assert evaluate("context.Request.Body.As<XElement>(true).Name.LocalName", few) == "r"
+
+
 def test_a_form_body_gives_its_fields() -> None:
     ctx = context(body=b"a=1&a=2&b=x%20y")
     assert evaluate('context.Request.Body.AsFormUrlEncodedContent(true)["a"].Last()', ctx) == "2"
