@@ -251,7 +251,8 @@ class Backend(Declared):
     @field_validator("url")
     @classmethod
     def _http_url(cls, value: str) -> str:
-        if not re.match(r"^https?://[^/?#@\s]+(/[^?#\s]*)?$", value):
+        value = value.strip()  # a file's or a secret's text often ends in a line feed
+        if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", value):
             raise ValueError("must be http(s)://host[:port][/path] without query, fragment or credentials")
         return value.rstrip("/")
 

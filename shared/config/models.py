@@ -208,7 +208,8 @@ class Logger(Declared):
     @field_validator("endpoint")
     @classmethod
     def _https(cls, value: str) -> str:
-        if not re.match(r"^(https://[^/?#@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)/?$", value):
+        value = value.strip()  # a file's or a secret's text often ends in a line feed
+        if not re.fullmatch(r"(https://[^/?#@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)/?", value):
             raise ValueError("must be https://<host>; the identity's token goes there")
         return value.rstrip("/")
 

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.config.backends import Backend
 from shared.config.loader import Loaded, load
+from shared.config.models import Logger
 
 SERVICES = """\
 backends:
@@ -19,6 +21,12 @@ async def loaded(folder: Path, pool: str) -> Loaded:
     file = folder / "gateway.yaml"
     file.write_text(SERVICES + "".join(f"      {line}\n" for line in pool.splitlines()))
     return await load(file, {})
+
+
+def test_a_url_may_come_from_a_text_that_ends_in_a_line_feed() -> None:
+    assert Backend(url="https://llm.example/v1/\n").url == "https://llm.example/v1"
+    logger = Logger(endpoint="https://hub.servicebus.windows.net\n", event_hub="calls")
+    assert logger.endpoint == "https://hub.servicebus.windows.net"
 
 
 async def test_apims_fields_load(tmp_path: Path) -> None:
