@@ -36,8 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             import_module(module).add_arguments(commands)
     parsed = parser.parse_args(given)
     try:
-        run = import_module(MANAGEMENT[parsed.command]).run if parsed.command in MANAGEMENT else parsed.run
-        result: int = run(parsed)
+        result: int = parsed.run(parsed)
         return result
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,14 +1,12 @@
 """`python -m shared debug-token`: makes a token that lets a caller see the trace of a request."""
 
 import argparse
-import os
 import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from shared.gateway.tracing import DebugTokens
-from shared.settings import from_environment, is_local
+from shared.management.commands.command import settings_with
 
 
 def add_arguments(subparsers: Any) -> None:
@@ -16,13 +14,13 @@ def add_arguments(subparsers: Any) -> None:
     parser = subparsers.add_parser("debug-token", help="make a token that lets a caller see request traces")
     parser.add_argument("--api", default="", help="id of the only API it opens; default: all")
     parser.add_argument("--minutes", type=int, default=60, help="how long it is good for, 60 at most")
+    parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print a token."""
-    settings = from_environment(base=Path.cwd(), local=is_local(os.environ))
     try:
-        print(DebugTokens(settings.key_hash_secret).issue(arguments.api, timedelta(minutes=arguments.minutes)))
+        print(DebugTokens(settings_with().key_hash_secret).issue(arguments.api, timedelta(minutes=arguments.minutes)))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
