@@ -86,7 +86,8 @@ def declared_keys(
 ) -> dict[str, Subscription]:
     """The keys that need no storage, by digest: the built-in all-access key and those of declared subscriptions.
 
-    `tell` hears of keys that cannot work: empty ones, and one key in two places.
+    `tell` hears of a declared key that cannot work because the built-in subscription has it; those that are empty or in
+    two declarations the loader has refused.
     """
     found: dict[str, Subscription] = {}
     if all_access_key:
@@ -101,13 +102,6 @@ def declared_keys(
             owner=declared.owner,
         )
         for which, key in (("primary", declared.keys.primary), ("secondary", declared.keys.secondary)):
-            place = ("subscriptions", id, "keys", which)
-            if key is None:
-                continue
-            if not key.strip():
-                tell(place, "the key is empty")
-                continue
-            other = found.setdefault(digest(key), subscription)
-            if other is not subscription:
-                tell(place, f"subscription {other.id} has the same key")
+            if key is not None and (other := found.setdefault(digest(key), subscription)) is not subscription:
+                tell(("subscriptions", id, "keys", which), f"subscription {other.id} has the same key")
     return found
