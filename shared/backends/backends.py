@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from math import ceil
 
+from shared.backends.attempts import SOURCE
 from shared.backends.forward import forward
 from shared.backends.health import Fleet, Health
 from shared.backends.not_asked import NotAsked
@@ -59,7 +60,7 @@ class Backends:
         found = (self._targets.get(id) or self._pools.get(id)) if id is not None else None
         if found is None:
             detail = f"no backend {id}" if id else "the API has no backend and no policy chose one"
-            raise PolicyFailed(source="forward-request", reason="BackendNotFound", detail=detail)
+            raise PolicyFailed(source=SOURCE, reason="BackendNotFound", detail=detail)
         return found
 
     def url(self, ctx: Context) -> str:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import httpx
 
+from shared.backends.attempts import SOURCE
 from shared.backends.call_span import CallSpan, add_trace_context, begin_attempt, next_span_id, traceparent
 from shared.backends.client_tls import ClientTls
 from shared.backends.health import Flight
@@ -130,7 +131,7 @@ async def _follow(
         following = redirected(request, response, {**timeout, "headers": max(0.001, deadline - monotonic())})
         if following is None:
             break
-        ctx.trace({"status": response.status_code, "redirected to": following.url.host}, "forward-request")
+        ctx.trace({"status": response.status_code, "redirected to": following.url.host}, SOURCE)
         await response.aclose()
         request = following
         call = _next_call(ctx, following, response, call)

@@ -1,1 +1,1 @@
-"""How the gateway shows itself to backends: static headers and query parameters, and Entra tokens of its identity."""
+"""How the gateway shows itself to services that take Entra tokens. Keys are headers and parameters of a `Target`."""
