@@ -196,7 +196,7 @@ def test_a_backends_own_error_passes_unchanged(gateway: Running, backend: Backen
 
 def test_large_uploads_are_streamed_and_limited(gateway: Running, backend: Backend) -> None:
     body = bytes(range(256)) * 10_000
-    assert httpx.post(f"{gateway.url}/any/up", content=body).status_code == 200 or backend.last.body == body
+    httpx.post(f"{gateway.url}/any/up", content=body)
     assert backend.last.body == body and backend.last.header("content-length") == str(len(body))
 
     def parts():
@@ -256,7 +256,7 @@ async def test_a_caller_who_leaves_ends_the_backend_call(gateway: Running, backe
         task = asyncio.create_task(leave_early(gateway.url, wait_for_bytes=script.delay == 0))
         await asyncio.to_thread(backend.wait_for_requests, count + 1)
         await task
-        assert await backend.last.left_within(1.0)
+        assert await backend.last.left_within(10.0)
 
 
 async def leave_early(url: str, *, wait_for_bytes: bool) -> None:
@@ -283,7 +283,7 @@ async def test_a_caller_who_leaves_during_the_upload_ends_the_backend_call(gatew
         await asyncio.to_thread(backend.wait_for_requests, count + 1)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    assert await backend.last.left_within(1.0)
+    assert await backend.last.left_within(10.0)
 
 
 @pytest.mark.parametrize("script", [{"cut_after": 3}, {"stall_after": 3}])

@@ -181,7 +181,7 @@ def test_what_was_not_taken_is_sent_again(fault: Fault, caplog: pytest.LogCaptur
         assert len(insights.of("MetricData")) == BATCH + 1
         assert reporter.sending.losses() == 0
     [warning] = [one.getMessage() for one in caplog.records if one.name == "gateway.telemetry"]
-    assert str(fault.status) in warning or "cannot be reached" in warning
+    assert ("cannot be reached" if fault.hang_up else f"answered {fault.status}") in warning
 
 
 def test_while_the_service_is_away_nothing_is_tried_before_it_is_time() -> None:
@@ -264,16 +264,16 @@ def test_a_long_outage_costs_bounded_memory_and_no_time() -> None:
     push(100_000)
     full = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     per_request = push(100_000)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - full < 8 * 1024
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - full < 64 * 1024  # not 800 MB
     assert 0 < reporter.requests.weight <= MOST_SPANS and len(reporter.requests) <= MOST_SPANS // 2
     item_bytes = LOG_ITEM_BYTES + sys.getsizeof(text + "!")
     assert len(reporter.items) == reporter.items.weight // item_bytes <= MOST_LOG_BYTES // item_bytes
     waiting = len(reporter.requests) + len(reporter.items)
     assert 400_000 - 2 * BATCH <= waiting + reporter.requests.dropped + reporter.items.dropped <= 400_000
-    assert per_request < 50e-6
+    assert per_request < 200e-6
     begun = time.monotonic()
     reporter.close(0.5)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 10
 
 
 def test_values_put_back_are_counted_with_those_that_came_meanwhile() -> None:
