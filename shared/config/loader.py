@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from shared.config.certificates import ClientCertificate
 from shared.config.models import ALL_APIS, Gateway, NamedValue
 from shared.config.named_values import NamedValues, SecretFetcher, resolve
+from shared.config.plain_data import TOO_DEEP
 from shared.config.sound_part import sound_part
 from shared.errors import Problem
 
@@ -66,16 +67,29 @@ async def load(
     made up as `resolve` says: values of Key Vault without `fetch_secret`, of the environment with `placeholders`."""
     loaded = Loaded(file, None, NamedValues())
     try:
-        loaded.tree = await asyncio.to_thread(_read, file)
+        await _fill(loaded, environment, fetch_secret, placeholders)
+    except RecursionError:
+        loaded.problem((), TOO_DEEP)
+    return loaded
+
+
+async def _fill(
+    loaded: Loaded, environment: Mapping[str, str], fetch_secret: SecretFetcher | None, placeholders: bool
+) -> None:
+    try:
+        loaded.tree = await asyncio.to_thread(_read, loaded.file)
     except (OSError, UnicodeDecodeError) as error:
         loaded.problem((), f"cannot be read: {error.strerror if isinstance(error, OSError) else error}")
-        return loaded
+        return
     except YAMLError as error:
-        loaded.problems.append(_yaml_problem(file.name, error))
-        return loaded
+        loaded.problems.append(_yaml_problem(loaded.file.name, error))
+        return
+    except (ValueError, KeyError) as error:  # a value that is not what its form or its tag says, such as 2026-13-01
+        loaded.problem((), f"not valid YAML: {error}")
+        return
     if not isinstance(loaded.tree, dict):
         loaded.problem((), "must be a mapping with apis, backends, products, ...")
-        return loaded
+        return
     loaded.named_values = await _named_values(loaded, environment, fetch_secret, placeholders)
     plain = _substitute(loaded, loaded.tree, ())
     try:
@@ -86,7 +100,6 @@ async def load(
     if loaded.sound is not None:
         for location, message in _broken_references(loaded.sound):
             loaded.problem(location, message)
-    return loaded
 
 
 def _read(file: Path) -> Any:

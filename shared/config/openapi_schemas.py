@@ -48,7 +48,7 @@ class Schemas:
                 name, waiting = self._waiting.pop()
                 self.named[name] = self._read(waiting)
         except RecursionError:
-            raise ValueError("a schema is nested without an end") from None
+            raise ValueError("a schema is nested too deep") from None
         return made
 
     def _read(self, schema: Json) -> Json:

@@ -10,8 +10,8 @@ TOO_DEEP = "it is nested too deep"
 
 
 def plain_data(text: str) -> Any:
-    """What a text holds that is JSON when it starts with `{`, else YAML. ValueError when it is neither, or nested deeper
-    than can be read."""
+    """What a text holds: JSON when it starts with `{`, else YAML. ValueError when it cannot be read as that, or is
+    nested too deep."""
     kind = "JSON" if text.lstrip().startswith("{") else "YAML"
     try:
         return json.loads(text) if kind == "JSON" else YAML(typ="safe", pure=True).load(text)

@@ -44,14 +44,17 @@ NEWER = frozenset(
 
 
 def checked(schema: Mapping[str, Any]) -> None:
-    """ValueError when a schema is none (2020-12 unless `$schema` names another)."""
+    """ValueError when a schema is none (2020-12 unless `$schema` names another), or is nested deeper than can be
+    read."""
     kind: Any = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    if _is_old(schema):
-        kind = jsonschema.Draft7Validator  # its rules are the same for these, and take a fifth of the time
     try:
+        if _is_old(schema):
+            kind = jsonschema.Draft7Validator  # its rules are the same for these, and take a fifth of the time
         kind.check_schema(schema, format_checker=jsonschema.FormatChecker(formats=()))
     except jsonschema.SchemaError as error:
         raise ValueError(f"not a JSON Schema: {error.message[:200]}") from error
+    except RecursionError:
+        raise ValueError("nested too deep") from None
 
     def readable(part: dict[str, Any]) -> dict[str, Any]:
         if isinstance(part.get("pattern"), str):

@@ -182,6 +182,12 @@ certificates:
     ("text", "problem"),
     [
         ("a: [", "gateway.yaml:1: not valid YAML: expected the node content, but found '<stream end>'"),
+        ("prices: [{ valid_from: 2026-13-01 }]", "gateway.yaml: not valid YAML: month must be in 1..12"),
+        ("apis: " + "[" * 1_000, "gateway.yaml: it is nested too deep"),
+        (
+            "a0: &a0 [1]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}]\n" for n in range(2_000)),
+            "gateway.yaml: it is nested",
+        ),
         ("apis: {}\napis: {}", 'gateway.yaml:2: not valid YAML: found duplicate key "apis" with value "{}" (original'),
         ("- a", "gateway.yaml: must be a mapping with apis, backends, products, ..."),
         ("", "gateway.yaml: must be a mapping with apis, backends, products, ..."),

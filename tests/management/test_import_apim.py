@@ -193,12 +193,15 @@ async def test_api_is_left_out_when_one_of_its_files_cannot_be_read(tmp_path: Pa
     shutil.copytree(ARTIFACTS, artifacts)
     (artifacts / "apis/orders-v2/operations/get-item/policy.xml").write_bytes(b"<policies>\xff</policies>")
     (artifacts / "apis/reports/apiInformation.json").write_text("{")
+    (artifacts / "products/deep").mkdir()
+    (artifacts / "products/deep/productInformation.json").write_text('{"a":' * 100_000)
     out = tmp_path / "out"
     out.mkdir()
     assert await run_import(out, "apim", str(artifacts)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert "not imported: API orders-v2: operation get-item: policy.xml is not UTF-8" in lines
     assert any(line.startswith("not imported: apis reports: apiInformation.json is not valid JSON") for line in lines)
+    assert "not imported: products deep: productInformation.json: it is nested too deep" in lines
     assert read(out)["apis"].keys() == {"chat"}
 
 

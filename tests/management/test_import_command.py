@@ -168,6 +168,7 @@ def test_api_with_a_policy_document_of_its_own_keeps_it(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("apis: [\n", "gateway.yaml:2: not valid YAML"),
+        ("apis: " + "[" * 1_000, "gateway.yaml: it is nested too deep"),
         ("- a list\n", "must be a mapping"),
         ("backends: [b]\n", "backends: "),
         ("backends: {b: {url: 'http://b'}}\napis: {other: {path: local, kind: openai, backend: b}}\n", "the same path"),

@@ -258,11 +258,21 @@ async def test_second_import_is_quiet_and_an_edited_copy_is_kept(tmp_path: Path,
     assert "listDogs" in copy.read_text()
 
 
+def with_schema(schema: str) -> str:
+    """A document with one operation, which answers with a schema."""
+    operation = f'{{"responses": {{"200": {{"content": {{"application/json": {{"schema": {schema}}}}}}}}}}}'
+    return f'{{"openapi": "3.1.0", "servers": [{{"url": "http://a"}}], "paths": {{"/a": {{"get": {operation}}}}}}}'
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "neither JSON nor YAML"),
-        ("a: [", "neither JSON nor YAML"),
+        ("{", "document cannot be read: not valid JSON"),
+        ("a: [", "document cannot be read: not valid YAML"),
+        ("a: 2026-13-01", "document cannot be read: not valid YAML: month must be in 1..12"),
+        ('{"a":' * 100_000, "document cannot be read: it is nested too deep"),
+        ("a: " + "[" * 1_000, "document cannot be read: it is nested too deep"),
+        (with_schema('{"not":' * 600 + "{}" + "}" * 600), "document cannot be imported: a schema is nested too deep"),
         ("just text", "not an OpenAPI document"),
         ("openapi: 3.0.0\npaths: {}\n", "the document has no operations"),
         ("openapi: 3.0.0\npaths: {/a: {get: {}}}\n", "the document names no server"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.policies.json_validators import registry_of, validator
+from shared.policies.json_validators import checked, registry_of, validator
 
 OPEN = {"properties": {"a": {}}, "patternProperties": {"^x-": {"type": "string"}, "(b+)+$": {}}}
 CLOSED = {**OPEN, "additionalProperties": False}
@@ -30,6 +30,14 @@ TYPED = {**OPEN, "additionalProperties": {"type": "integer"}}
 )
 def test_what_is_valid(schema: Any, value: Any, valid: bool) -> None:
     assert validator(schema, registry_of({})).is_valid(value) is valid
+
+
+def test_a_schema_that_is_nested_too_deep_is_told() -> None:
+    schema: dict[str, Any] = {}
+    for _ in range(300):
+        schema = {"not": schema}
+    with pytest.raises(ValueError, match="nested too deep"):
+        checked(schema)
 
 
 def test_all_items_are_told_apart_in_one_go() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ruamel.yaml.error import YAMLError
 
+from shared.config.plain_data import TOO_DEEP
 from shared.errors import ConfigError, Problem
 from shared.management.file_changes import FileChange, read_text
 from shared.management.importers.importer import Entry, ImportFailed, ImportPlan, Setting
@@ -59,6 +60,8 @@ async def prepare(
         summary = [line for entry in plan.entries if (line := _put(file, entry))]
     except (YAMLError, ValueError) as error:
         raise ConfigError(known) from error
+    except RecursionError:
+        raise ImportFailed(f"{config.name}: {TOO_DEEP}") from None
     meant = {(entry.section, entry.id) for entry in plan.entries}
     for section, id in file.changed():
         if meant.isdisjoint({(section, id), (section, "")}):

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from shared.config.models import Operation
 from shared.config.openapi import GENAI, methods_of, operations_of, server_url
+from shared.config.plain_data import plain_data
 from shared.llm.api_kind import ApiKind
 from shared.llm.kinds import API_KINDS, api_kind
 from shared.management.importers import access_key, api_settings, llm_api
@@ -80,7 +81,7 @@ class OpenApi:
             key=key,
             azure_url=url if is_azure_ai(url) else None,
             openapi=name,
-            documents={name: _copy(document, url, kind)},
+            documents={name: _copy(arguments.document, document, url, kind)},
             notes=[f"{len(operations)} operations of kind {kind.name}, backend {url}.", *unread(document)],
         )
         return llm_api.plan(arguments, outside, api, source)
@@ -89,9 +90,9 @@ class OpenApi:
 async def _read(source: str) -> Mapping[str, Any]:
     text = await _fetch(source) if source.startswith(("http://", "https://")) else _open(source)
     try:
-        document = json.loads(text) if text.lstrip().startswith("{") else _yaml(text)
+        document = plain_data(text)
     except ValueError as error:
-        raise ImportFailed(f"{source} is neither JSON nor YAML: {error}") from error
+        raise ImportFailed(f"{source} cannot be read: {error}") from error
     if not isinstance(document, Mapping):
         raise ImportFailed(f"{source} is not an OpenAPI document")
     return document
@@ -123,16 +124,6 @@ async def _fetch(source: str) -> str:
     if len(body) > MAX_BYTES:
         raise ImportFailed(f"{source} is larger than {MAX_BYTES // 1024 // 1024} MiB")
     return body.decode("utf-8-sig", errors="replace")
-
-
-def _yaml(text: str) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        return YAML(typ="safe", pure=True).load(text)
-    except YAMLError as error:
-        raise ValueError(" ".join(str(error).split())[:200]) from error
 
 
 def _operations(source: str, document: Mapping[str, Any]) -> list[Operation]:
@@ -205,11 +196,11 @@ def _shape(method: str, template: str) -> tuple[str, str]:
     return method.upper(), "/".join("{}" if "{" in segment else segment for segment in segments)
 
 
-def _copy(document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
+def _copy(source: str, document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
     try:
         return minimal(document, url, kind)
     except ValueError as error:
-        raise ImportFailed(f"the document cannot be imported: {error}") from error
+        raise ImportFailed(f"{source} cannot be imported: {error}") from error
 
 
 def minimal(document: Mapping[str, Any], url: str, kind: ApiKind) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shared.config.plain_data import TOO_DEEP
 from shared.management.importers.importer import ImportFailed
 
 # What is imported, by the names of the folders as `_plain` spells them.
@@ -144,4 +145,6 @@ def _json(file: Path) -> Any:
         json.dumps(document, ensure_ascii=False).encode()  # half of a character (\ud83d) can be read, but not written
     except ValueError as error:
         raise ImportFailed(f"{file.name} is not valid JSON: {error}") from error
+    except RecursionError:
+        raise ImportFailed(f"{file.name}: {TOO_DEEP}") from None
     return document

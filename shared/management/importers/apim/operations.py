@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from shared.config.plain_data import TOO_DEEP
 from shared.management.importers.apim.artifacts import Resource
 
 # Types of parameters that OpenAPI has, too.
@@ -115,6 +116,8 @@ def _content(resource: Resource) -> Mapping[str, Any]:
         return _object(json.loads(document["value"]))
     except ValueError:  # an XML schema: nothing of an HTTP API refers to it
         return {}
+    except RecursionError:
+        raise ValueError(f"schema {resource.name}: {TOO_DEEP}") from None
 
 
 def _named(declared: Any) -> Iterator[Mapping[str, Any]]:
