@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shared.stores.periods import Fixed
-from tests.policies.test_rate_limit import limited
+from tests.policies.limited import limited
 from tests.support.backend import Backend, Script
 from tests.support.policies import document, problems
 

@@ -1,50 +1,9 @@
 """Calls of a subscription are counted in a sliding window, with own limits for APIs and operations."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import httpx
-
+from tests.policies.limited import limited
 from tests.support.backend import Backend
-from tests.support.policies import problems
-from tests.support.running import KEY, running
-
-CONFIG = """
-named_values: {gold: {env: GOLD_KEY}}
-backends: {model: {url: "@backend@/v1"}}
-products: {gold: {policy: gold.xml}, bronze: {}}
-apis:
-  chat: {display_name: Chat API, path: chat, kind: openai, backend: model, products: [gold], policy: chat.xml}
-  other: {display_name: Other API, path: other, kind: openai, backend: model, products: [gold]}
-  open: {path: open, kind: openai, backend: model, subscription_required: false, policy: chat.xml}
-subscriptions:
-  sub: {scope: "product:gold", keys: {primary: "{{gold}}"}}
-"""
-EMPTY = "<policies><inbound><base /></inbound><backend><base /></backend></policies>"
-GOLD = "golden-key-golden-key-golden-key"
-
-
-def inbound(text: str) -> str:
-    return f"<policies><inbound><base />{text}</inbound><backend><base /></backend></policies>"
-
-
-@contextmanager
-def limited(model: Backend, *, product: str = "", api: str = "") -> Iterator["Caller"]:
-    files = {"gold.xml": inbound(product), "chat.xml": inbound(api)}
-    with running(CONFIG, files=files, values={"backend": model.url}, environment={"GOLD_KEY": GOLD}) as gateway:
-        with httpx.Client(base_url=gateway.url, trust_env=False) as client:
-            yield Caller(client)
-
-
-class Caller:
-    """Calls operations with a key."""
-
-    def __init__(self, client: httpx.Client) -> None:
-        self.client = client
-
-    def __call__(self, path: str, key: str | None = GOLD) -> int:
-        self.answer = self.client.get(path, headers={"api-key": key} if key else {})
-        return self.answer.status_code
+from tests.support.policies import document, problems
+from tests.support.running import KEY
 
 
 def test_a_subscription_has_so_many_calls(backend: Backend) -> None:
@@ -86,11 +45,10 @@ def test_apis_and_operations_have_limits_of_their_own(backend: Backend) -> None:
 
 def test_it_stands_once_and_not_for_all_apis() -> None:
     rule = '<rate-limit calls="1" renewal-period="10" />'
-    assert any("only once" in problem for problem in problems(inbound(rule + rule)))
-    config = "policy: global.xml"
-    assert any(
-        "global scope" in problem for problem in problems(EMPTY, config=config, files={"global.xml": inbound(rule)})
-    )
-    assert any("300" in problem for problem in problems(inbound('<rate-limit calls="1" renewal-period="301" />')))
+    assert any("only once" in problem for problem in problems(document(rule + rule)))
+    files = {"global.xml": document(rule)}
+    found = problems(document("<base />"), config="policy: global.xml", files=files)
+    assert any("global scope" in problem for problem in found)
+    assert any("300" in problem for problem in problems(document('<rate-limit calls="1" renewal-period="301" />')))
     child = '<rate-limit calls="1" renewal-period="10"><api calls="1" renewal-period="1" /></rate-limit>'
-    assert any("id or name is required" in problem for problem in problems(inbound(child)))
+    assert any("id or name is required" in problem for problem in problems(document(child)))
