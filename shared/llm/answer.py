@@ -13,6 +13,7 @@ import orjson
 from shared.llm.conversations import conversation_of
 from shared.llm.conversations.conversation import Growing
 from shared.llm.json_members import Members
+from shared.llm.lenient_json import read_leniently
 from shared.llm.schemas.schema import Schema
 from shared.llm.sse import Events, data_of
 from shared.llm.usage import Facts, Usage
@@ -87,7 +88,7 @@ class DocumentReader:
             body = b"".join(self._kept)
             self._kept.clear()
             if len(body) <= _SHORT:
-                self._document = _parsed(body)
+                self._document = _document(body)
             else:
                 self._unread = body
                 found = members_from(body, self._schema.usage_member)
@@ -98,9 +99,11 @@ class DocumentReader:
         return b""
 
     def text_tokens(self, count: Count) -> int:
-        """Tokens of the text that came; of a document too large to keep, by its size."""
+        """Tokens of the text that came; of a document too large to keep, or that was cut off, by its size."""
         document = self._read()
-        return (self.size + 3) // 4 if self._members is not None else count(self._schema.text(document))
+        if self._members is not None or document is None:
+            return self._schema.tokens_by_size(self.size)
+        return count(self._schema.text(document))
 
     def _read(self) -> Any:
         """The document, once it has ended; of one too large to keep, the members that matter."""
@@ -109,7 +112,7 @@ class DocumentReader:
             if len(body) > WHOLE:
                 self._pick_members(body)
             else:
-                self._document = _parsed(body)
+                self._document = _document(body)
         return self._document
 
     def _pick_members(self, body: bytes) -> None:
@@ -151,7 +154,8 @@ class StreamReader:
     @property
     def facts(self) -> Facts:
         """What the stream has told so far."""
-        self._parse_unread(self._facts.usage is None)
+        usage = self._facts.usage
+        self._parse_unread(usage is None or usage.estimated)
         return self._facts
 
     def messages(self) -> tuple[list[Any], bool]:
@@ -196,11 +200,12 @@ class StreamReader:
     def _take(self, event: bytes) -> bool:
         """Keep an event, or read it when it tells usage; True when it must be hidden."""
         document = _parsed(data_of(event)) if tells(event, self._usage_member) else None
+        self.size += len(event)
         if document is None:
             self._unread.append(event)
-            self.size += len(event)
-            if self.size > self._fold_at:
-                self._fold()
+        if self.size > self._fold_at:
+            self._fold()
+        if document is None:
             return False
         if self._said is not None:
             self._parse_unread(True)  # messages are put together in the order they come
@@ -264,6 +269,17 @@ def _parsed(data: bytes) -> Any:
         return orjson.loads(data)
     except ValueError:
         return None
+
+
+def _document(data: bytes) -> Any:
+    """What a whole answer says, if any parser can tell; None when it is no JSON, or was cut off."""
+    document = _parsed(data)
+    if document is None and data:
+        try:
+            return read_leniently(data)
+        except ValueError:
+            return None
+    return document
 
 
 def decoder(coding: str) -> Callable[[bytes], Iterator[bytes]] | None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from shared.llm.lenient_json import read_leniently
 from shared.llm.schemas import schema_of
 from shared.llm.schemas.schema import Count
 from shared.message import parsed_json
@@ -61,16 +62,12 @@ class LlmCall:
 
 
 def object_in(data: bytes) -> dict[str, Any] | None:
-    """The JSON object a request's body is, also for a parser that takes more than JSON: with a byte order mark, in
-    UTF-16, with NaN. None when it is something else, ValueError when it cannot be read. Refusal (413) as `parsed_json`.
-    """
+    """The JSON object a request's body is, also for a parser that takes more than JSON (`read_leniently`). None when it
+    is something else, ValueError when it cannot be read. Refusal (413) as `parsed_json`."""
     try:
         document = parsed_json(data)
     except ValueError:
-        try:
-            document = json.loads(data)
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
+        document = read_leniently(data)
     return document if isinstance(document, dict) else None
 
 

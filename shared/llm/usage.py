@@ -11,7 +11,7 @@ class Usage(NamedTuple):
     `total_tokens` is the backend's own sum where it gives one: some count thoughts there and nowhere else.
     `cache_creation_tokens` were written to the provider's prompt cache; `long_cache_creation_tokens` are those of them
     that it keeps for longer at another price (Anthropic: an hour, OpenAI: twelve). `estimated` tells that the backend
-    gave no usage and a tokenizer counted the prompt and what was delivered.
+    gave no usage, or not yet all of it, and a tokenizer counted the prompt and what was delivered.
     """
 
     prompt_tokens: int
@@ -33,6 +33,12 @@ class Usage(NamedTuple):
         """Counts that a tokenizer made."""
         return cls(prompt, completion, prompt + completion, estimated=True)
 
+    def cut_off_at(self, completion: int) -> "Usage":
+        """What the beginning of a stream told, with what a tokenizer counted of the answer that came of it."""
+        completion = max(completion, self.completion_tokens)
+        total = self.prompt_tokens + completion
+        return self._replace(completion_tokens=completion, total_tokens=total, estimated=True)
+
 
 @dataclass(slots=True)
 class Facts:
@@ -44,9 +50,15 @@ class Facts:
     id: str = ""
 
 
+# More than any call costs: what is above it is no count, and many would not fit into what counters are kept in.
+_MOST = 2**31 - 1
+
+
 def number(value: object) -> int:
-    """A token count out of JSON; anything that is none reads as 0."""
-    return value if type(value) is int and value > 0 else 0
+    """A token count out of JSON, which knows no difference between 9 and 9.0; anything that is none reads as 0."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 < value <= _MOST else 0
 
 
 def part(value: object, name: str) -> Mapping[str, Any]:
@@ -67,23 +79,29 @@ _NO_DETAILS = Usage(0, 0, 0)[3:]
 
 def openai_usage(usage: object) -> Usage | None:
     """The `usage` object of chat completions, completions, embeddings (`prompt_tokens`), responses and images
-    (`input_tokens`); None when it is no such object.
+    (`input_tokens`); a sum alone is taken for the prompt's, as embeddings and rerankings tell it. None when it is no
+    such object, or says what cannot be: less than nothing, or nothing at all.
 
     https://platform.openai.com/docs/api-reference/chat/object, .../responses/object, .../images/object
     """
     if not isinstance(usage, dict):
         return None
-    if "prompt_tokens" in usage or "completion_tokens" in usage:
-        names = _OF_COMPLETIONS
-    elif "input_tokens" in usage or "output_tokens" in usage:
-        names = _OF_RESPONSES
-    else:
-        return None
+    names = _OF_COMPLETIONS
+    if "prompt_tokens" not in usage and "completion_tokens" not in usage:
+        if "input_tokens" in usage or "output_tokens" in usage:
+            names = _OF_RESPONSES
     prompt, completion, total, asked, answered = map(usage.get, names)
-    if not type(prompt) is type(completion) is type(total) is int or prompt < 0 or completion < 0:
-        prompt, completion, total = number(prompt), number(completion), number(total)
-    if total < prompt + completion:
-        total = prompt + completion
+    if (
+        not type(prompt) is type(completion) is type(total) is int
+        or not 0 <= prompt <= prompt + completion <= total <= _MOST
+    ):
+        if prompt and not number(prompt) or completion and not number(completion):
+            return None
+        completion, total = number(completion), number(total)
+        prompt = number(prompt) or (0 if completion else total)
+        total = max(total, prompt + completion)
+    if not total:
+        return None
     if not asked and not answered:
         return _counts(Usage, (prompt, completion, total, *_NO_DETAILS))
     asked = asked if isinstance(asked, dict) else {}
@@ -118,6 +136,8 @@ def anthropic_usage(usage: object, before: Usage | None = None) -> Usage | None:
     fresh = _kept(usage, "input_tokens", known.prompt_tokens - known.cached_tokens - known.cache_creation_tokens)
     completion = _kept(usage, "output_tokens", known.completion_tokens)
     prompt = fresh + cached + written
+    if not prompt + completion:
+        return before
     long = _kept(part(usage, "cache_creation"), "ephemeral_1h_input_tokens", known.long_cache_creation_tokens)
     thoughts = _kept(part(usage, "output_tokens_details"), "thinking_tokens", known.reasoning_tokens)
     return known._replace(
@@ -128,6 +148,7 @@ def anthropic_usage(usage: object, before: Usage | None = None) -> Usage | None:
         cache_creation_tokens=written,
         reasoning_tokens=thoughts,
         long_cache_creation_tokens=long,
+        estimated=False,
     )
 
 
@@ -142,10 +163,13 @@ def gemini_usage(usage: object) -> Usage | None:
     prompt = number(usage.get("promptTokenCount")) + number(usage.get("toolUsePromptTokenCount"))
     thoughts = number(usage.get("thoughtsTokenCount"))
     completion = number(usage.get("candidatesTokenCount")) + thoughts
+    total = max(number(usage.get("totalTokenCount")), prompt + completion)
+    if not total:
+        return None
     return Usage(
         prompt,
         completion,
-        max(number(usage.get("totalTokenCount")), prompt + completion),
+        total,
         number(usage.get("cachedContentTokenCount")),
         reasoning_tokens=thoughts,
         audio_prompt_tokens=_of_modality(usage.get("promptTokensDetails"), "AUDIO"),
@@ -161,4 +185,4 @@ def _of_modality(details: object, modality: str) -> int:
 
 def _kept(usage: Mapping[str, Any], name: str, before: int) -> int:
     value = usage.get(name)
-    return number(value) if value is not None else before
+    return 0 if value == 0 else number(value) or before

@@ -255,11 +255,14 @@ class LlmExchange:
             return None
         if attempt.status and not 200 <= attempt.status < 300:
             return None
-        prompt = await self.prompt_tokens()
         if reader is None:
-            return Usage.estimate(max(1, prompt), (attempt.passed + 3) // 4)
+            schema = attempt.call.schema
+            return Usage.estimate(max(1, await self.prompt_tokens()), schema.tokens_by_size(attempt.passed))
         count = self._services.get(Tokenizers).count(attempt.call.model)
-        return Usage.estimate(max(1, prompt), await counted(count, reader.size, reader.text_tokens))
+        completion = await counted(count, reader.size, reader.text_tokens)
+        if reader.usage is not None:
+            return reader.usage.cut_off_at(completion)
+        return Usage.estimate(max(1, await self.prompt_tokens()), completion)
 
     def before_reply(self, ctx: Context) -> Coroutine[Any, Any, None] | None:
         """Settle a plain answer that is there as a whole before the caller has it and may call again."""

@@ -94,14 +94,15 @@ def test_without_usage_the_text_is_there_to_be_counted(path: str, stream: bool) 
     assert reader.text_tokens(words) == words(SAID)
 
 
-def test_the_text_of_a_long_stream_is_counted_and_forgotten() -> None:
-    event = b'data: {"choices":[{"index":0,"delta":{"content":"word "}}]}\n\n'
+@pytest.mark.parametrize("usage", [b"null", b'{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}'])
+def test_the_text_of_a_long_stream_is_counted_and_forgotten(usage: bytes) -> None:
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"word "}}],"usage":' + usage + b"}\n\n"
     reader = StreamReader(CHAT_COMPLETIONS, hide=False, count=words)
     count = 5 * UNREAD // len(event)
     most = 0
     for _ in range(count):
         reader.feed(event)
-        most = max(most, sum(map(len, reader._unread)))
+        most = max(most, sum(map(len, (*reader._unread, *reader._text))))
     assert reader.text_tokens(words) == count
     assert most <= UNREAD + len(event)
 
@@ -168,6 +169,70 @@ def test_anthropic_tells_thoughts_and_what_it_keeps_for_an_hour() -> None:
     assert reader.usage == Usage(
         210, 42, 252, cache_creation_tokens=200, reasoning_tokens=30, long_cache_creation_tokens=150
     )
+
+
+def test_anthropic_has_not_told_all_before_the_end() -> None:
+    begun = {"type": "message_start", "message": {"usage": {"input_tokens": 10, "output_tokens": 1}}}
+    said = {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "one two three four"}}
+    ended = {"type": "message_delta", "usage": {"output_tokens": 5}}
+    events = [f"data: {json.dumps(event)}\n\n".encode() for event in (begun, said, ended)]
+    cut, _ = read_stream(schema_of("/v1/messages", {}), events[:2])
+    assert cut.usage == Usage(10, 1, 11, estimated=True)
+    assert cut.facts.usage == cut.usage
+    assert cut.usage.cut_off_at(cut.text_tokens(words)) == Usage(10, 4, 14, estimated=True)
+    whole, _ = read_stream(schema_of("/v1/messages", {}), events)
+    assert whole.usage == Usage(10, 5, 15)
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 3.0, "completion_tokens": 4.0, "total_tokens": 7.0}, Usage(3, 4, 7)),
+        ({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 2**70}, Usage(3, 4, 7)),
+        ({"prompt_tokens": 3, "completion_tokens": None}, Usage(3, 0, 3)),
+        ({"total_tokens": 7}, Usage(7, 0, 7)),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, None),
+        ({"prompt_tokens": -1, "completion_tokens": -1, "total_tokens": -1}, None),
+        ({"prompt_tokens": 3, "completion_tokens": "4"}, None),
+        ({"prompt_tokens": 3.5, "completion_tokens": 4}, None),
+        ({"prompt_tokens": 2**63, "completion_tokens": 4, "total_tokens": 2**63 + 4}, None),
+        ({"prompt_tokens": 2**70, "completion_tokens": 4}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("padding", [0, 10_000, 2 * WHOLE])
+def test_what_cannot_be_a_count_is_no_usage(usage: dict[str, Any], expected: Usage | None, padding: int) -> None:
+    data = json.dumps({"padding": " " * padding, "usage": usage}).encode()
+    assert read_document(CHAT_COMPLETIONS, data, 65_536).usage == expected
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda data: b"\xef\xbb\xbf" + data,
+        lambda data: data.decode().encode("utf-16"),
+        lambda data: data[:-1] + b', "logprob": NaN}',
+        lambda data: data[:-1] + b', "id": "\\ud83d"}',
+    ],
+    ids=["mark", "utf-16", "NaN", "half a pair"],
+)
+def test_what_only_a_lenient_client_reads_is_read(changed: Callable[[bytes], bytes]) -> None:
+    document = asked("/v1/chat/completions", CHAT).document
+    reader = read_document(CHAT_COMPLETIONS, changed(json.dumps(document).encode()))
+    assert reader.usage == Usage(3, words(SAID), 3 + words(SAID))
+    assert reader.facts.id.encode()
+
+
+@pytest.mark.parametrize(("path", "tokens"), [("/v1/chat/completions", 10), ("/v1/embeddings", 0)])
+def test_what_was_cut_off_counts_by_its_size(path: str, tokens: int) -> None:
+    reader = read_document(schema_of(path, {}), b'{"data": [{"embedding": [0.25, 0.25, 0.2')
+    assert reader.usage is None
+    assert reader.text_tokens(words) == tokens
+
+
+def test_pictures_without_usage_cost_no_tokens() -> None:
+    data = json.dumps({"data": [{"b64_json": "A" * (2 * WHOLE)}]}).encode()
+    assert read_document(schema_of("/v1/images/generations", {}), data, 65_536).text_tokens(words) == 0
 
 
 def test_details_are_read() -> None:

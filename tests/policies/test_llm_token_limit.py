@@ -205,6 +205,21 @@ def test_a_client_that_leaves_pays_for_what_was_delivered(backend: Backend) -> N
         assert 9 < used(gateway) < 9 + 40
 
 
+def test_a_client_of_anthropic_that_leaves_pays_for_what_was_delivered(backend: Backend) -> None:
+    backend.script = Script(chunk_every=0.05, text="word " * 400)
+    headers = {"anthropic-version": "2023-06-01"}
+    asked = {**STREAM, "max_tokens": 500}
+    with limited(backend, PER_MINUTE) as gateway:
+        with gateway.client.stream("POST", "/api/v1/messages", json=asked, headers=headers) as answer:
+            seen = ""
+            for text in answer.iter_text():
+                seen += text
+                if seen.count("text_delta") >= 12:
+                    break
+        assert backend.last.client_left.wait(10)
+        assert 2 + 6 < used(gateway) < 2 + 400
+
+
 def test_a_client_that_leaves_before_the_answer_pays_for_the_prompt(backend: Backend) -> None:
     backend.script = Script(delay=5)
     with limited(backend, PER_MINUTE) as gateway:

@@ -8,6 +8,7 @@ class Embeddings(Schema):
     """Only a prompt: text or token ids, one or many."""
 
     name = "embeddings"
+    says_text = False
     paths = ("embeddings",)
 
     def max_tokens(self, body: Body) -> int | None:

@@ -11,6 +11,7 @@ class Images(Schema):
     """The GPT image models report usage, in documents and in the last event of a stream; DALL-E reports none."""
 
     name = "images"
+    says_text = False
     paths = ("images/generations", "images/edits")
 
     def max_tokens(self, body: Body) -> int | None:

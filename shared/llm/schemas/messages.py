@@ -42,6 +42,8 @@ class Messages(Schema):
         match document:
             case {"type": "message_start", "message": message}:
                 self.note(message, facts)
+                if facts.usage is not None:  # of the answer it tells the first token or two
+                    facts.usage = facts.usage._replace(estimated=True)
             case {"type": "message_delta"}:
                 facts.usage = anthropic_usage(document.get("usage"), facts.usage)
                 note_finish(part(document, "delta").get("stop_reason"), facts)

@@ -16,7 +16,8 @@ class Schema:
     `paths` are the last one or two segments of the paths it is spoken at, or the method after a colon in the last.
     `asks_for_usage` tells that a stream brings its usage only when the request has `stream_options.include_usage`.
     `path_tells` tells that model and stream are in the path, else they are the `model` and `stream` of the body.
-    `counted` tells that a prompt can be counted. `usage_member` and `model_member` are what an answer calls them.
+    `counted` tells that a prompt can be counted, `says_text` that an answer costs what it says: vectors and pictures do
+    not. `usage_member` and `model_member` are what an answer calls them.
     """
 
     name = ""
@@ -24,6 +25,7 @@ class Schema:
     asks_for_usage = False
     path_tells = False
     counted = True
+    says_text = True
     usage_member = b'"usage"'
     model_member = "model"
 
@@ -52,6 +54,10 @@ class Schema:
     def text(self, document: Any) -> str:
         """The text of a whole answer, all choices together, as the model wrote it."""
         return ""
+
+    def tokens_by_size(self, size: int) -> int:
+        """Tokens of so many bytes of an answer that cannot be read."""
+        return (size + 3) // 4 if self.says_text else 0
 
     def note_event(self, document: Any, facts: Facts) -> None:
         """Note what an event of a stream tells."""
