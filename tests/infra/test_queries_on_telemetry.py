@@ -13,8 +13,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.infra.log_tables import LogTables
+from tests.infra.queries import LIKE_API_MANAGEMENT, QUERIES, VIEWS, by_hand, questions
 from tests.infra.templates import ROOT
-from tests.infra.test_workbook import LIKE_API_MANAGEMENT, QUERIES, by_hand, questions
 from tests.policies.semantic import STORE, document, lookup
 from tests.support.app_insights import AppInsights, Item
 from tests.support.backend import Backend, Script
@@ -285,7 +285,7 @@ def test_only_what_is_looked_at_counts(logs: LogTables) -> None:
 
 
 def test_queries_for_api_managements_tables_are_answered(logs: LogTables) -> None:
-    tables = (QUERIES / "views" / "api-management.kql").read_text()
+    tables = (VIEWS / "api-management.kql").read_text()
     rows = logs.ask(tables + LIKE_API_MANAGEMENT["tokens by subscription and model"])
     assert figures(rows, "SubscriptionId", "DeploymentName", "ModelName", "Tokens", "Requests") == [
         ("anna", "gpt-4o", "gpt-4o", 76, 3),

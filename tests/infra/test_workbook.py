@@ -9,11 +9,10 @@ import pytest
 
 from tests.infra.evaluate import evaluate
 from tests.infra.kql import Answer, ask
-from tests.infra.templates import INFRA, made, template
+from tests.infra.queries import LIKE_API_MANAGEMENT, QUERIES, VIEWS, by_hand, questions, views_of
+from tests.infra.templates import made, template
 from tests.infra.tree import Call, Declaration, Name, Text, walk
 
-QUERIES = INFRA / "queries"
-VIEWS = QUERIES / "views"
 # What a parameter of the workbook becomes in a query: nothing chosen, or something.
 CHOICES = {
     "nothing chosen": {"TimeRange:grain": "1h", "Api": "", "Product": "", "Subscription": ""},
@@ -46,21 +45,6 @@ def panels() -> dict[str, dict[str, Any]]:
 def parameters() -> dict[str, dict[str, Any]]:
     [item] = items(PARAMETERS)
     return {parameter["name"]: parameter for parameter in item["content"]["parameters"]}
-
-
-def questions() -> dict[str, str]:
-    """The files that ask, without those that say what is looked at."""
-    return {path.name: path.read_text() for path in sorted(QUERIES.glob("*.kql"))}
-
-
-def views_of(question: str) -> list[str]:
-    """The views its second line names, in order."""
-    return re.findall(r"views/([a-z-]+\.kql)", question.splitlines()[1])
-
-
-def by_hand(question: str) -> str:
-    """A question as somebody runs it without the workbook: after the files it names."""
-    return "".join([*((VIEWS / name).read_text() for name in views_of(question)), question])
 
 
 def chosen(query: str, values: dict[str, str]) -> str:
@@ -217,31 +201,6 @@ def test_a_record_counts_for_all_the_calls_it_stands_for() -> None:
         assert not re.search(r"\b(count|countif|dcount|avg|percentiles?)\s*\(", code), f"{path.name}: without weights"
     for view in ("calls.kql", "attempts.kql"):
         assert "items = itemCount" in (VIEWS / view).read_text()
-
-
-# As they are asked there: counts are in the record with the sequence number 0, who called is in the other table.
-LIKE_API_MANAGEMENT = {
-    "tokens by subscription and model": """
-        let counts = ApiManagementGatewayLlmLog | where SequenceNumber == 0 and TotalTokens != 0;
-        counts
-        | join kind=leftouter ApiManagementGatewayLogs on CorrelationId
-        | project SubscriptionId = ApimSubscriptionId, DeploymentName, ModelName, ApiVersion, PromptTokens, TotalTokens
-        | summarize Tokens = sum(TotalTokens), Requests = count() by SubscriptionId, DeploymentName, ModelName""",
-    "prompts and completions": """
-        ApiManagementGatewayLlmLog
-        | extend asked = parse_json(RequestMessages), answered = parse_json(ResponseMessages)
-        | mv-expand asked
-        | mv-expand answered
-        | summarize asked = make_list(tostring(asked.content)), answered = make_list(tostring(answered.content))
-            by CorrelationId
-        | project CorrelationId, Input = strcat_array(asked, ""), Output = strcat_array(answered, "")""",
-    "slow and failed calls by API": """
-        ApiManagementGatewayLogs
-        | where TimeGenerated > ago(1d)
-        | summarize All = sum(TotalTime), Backends = sum(BackendTime), Calls = count(),
-            Failed = countif(not(IsRequestSuccess)), Hits = countif(Cache == "hit"), dcount(LastErrorReason)
-            by ApiId, BackendId, ResponseCode, Method""",
-}
 
 
 def test_queries_for_api_managements_tables_run_on_this_telemetry() -> None:

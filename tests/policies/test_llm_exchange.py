@@ -6,16 +6,7 @@ from shared.context import Completion, Context, Services
 from shared.llm.usage import Usage
 from shared.message import GatewayRequest, Headers, Url
 from shared.policies.llm_exchange import LlmExchange
-
-
-class NoTokens:
-    """Nobody asks for a token here."""
-
-    def at_hand(self, resource: str, client_id: str | None = None) -> str | None:
-        return None
-
-    async def token(self, resource: str, client_id: str | None = None) -> str:
-        raise AssertionError(resource)
+from tests.support.identity import NoTokens
 
 
 async def test_one_that_fails_at_the_end_keeps_nobody_from_settling(caplog: pytest.LogCaptureFixture) -> None:

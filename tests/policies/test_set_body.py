@@ -9,6 +9,7 @@ from shared.errors import PolicyFailed
 from shared.message import GatewayRequest, Headers, Url
 from shared.policies.liquid_template import LiquidTemplate
 from tests.support.backend import Backend, Script
+from tests.support.identity import NoTokens
 from tests.support.policies import document, policies, problems
 
 JSON = {"Content-Type": "application/json"}
@@ -172,16 +173,6 @@ async def test_a_template_has_two_seconds() -> None:
     with pytest.raises(PolicyFailed) as failed:
         await template.render(ctx, ctx.request, nil="blank", dates=True)
     assert failed.value.detail == "Liquid: more than 2 seconds"
-
-
-class NoTokens:
-    """Nobody asks for a token here."""
-
-    def at_hand(self, resource: str, client_id: str | None = None) -> str | None:
-        return None
-
-    async def token(self, resource: str, client_id: str | None = None) -> str:
-        raise AssertionError(resource)
 
 
 @pytest.mark.parametrize(
