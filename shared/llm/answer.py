@@ -4,6 +4,8 @@ Passing bytes on is what every request pays for, so the readers look only for us
 is parsed when somebody asks.
 """
 
+import json
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -35,6 +37,7 @@ UNREAD = 131_072
 _LONGEST_HELD = 65_536
 # Where nothing is held back, an event may be long: the last one of Responses repeats all, an image's has its bytes.
 _LONGEST_READ = 8_388_608
+_NEXT_OBJECT = re.compile(r"[\s,]*\{")
 
 
 class DocumentReader:
@@ -272,14 +275,29 @@ def _parsed(data: bytes) -> Any:
 
 
 def _document(data: bytes) -> Any:
-    """What a whole answer says, if any parser can tell; None when it is no JSON, or was cut off."""
+    """What a whole answer says, if any parser can tell; of an array that was cut off, what had come. None when it is no
+    JSON, or another document that was cut off."""
     document = _parsed(data)
     if document is None and data:
         try:
             return read_leniently(data)
         except ValueError:
-            return None
+            return _begun(data) if data[:1] == b"[" else None
     return document
+
+
+def _begun(data: bytes) -> list[Any] | None:
+    """The objects at the beginning of an array, such as Gemini streams without `alt=sse`."""
+    text, at = data.decode(errors="replace"), 1
+    decode = json.JSONDecoder().raw_decode
+    objects: list[Any] = []
+    while (found := _NEXT_OBJECT.match(text, at)) is not None:
+        try:
+            one, at = decode(text, found.end() - 1)
+        except (ValueError, RecursionError):
+            break
+        objects.append(one)
+    return objects or None
 
 
 def decoder(coding: str) -> Callable[[bytes], Iterator[bytes]] | None:

@@ -147,6 +147,16 @@ def test_a_stream_without_events_is_an_array() -> None:
     assert reader.text_tokens(words) == 2
 
 
+@pytest.mark.parametrize("told", [False, True])
+def test_of_an_array_that_was_cut_off_counts_what_had_come(told: bool) -> None:
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": 2, "totalTokenCount": 11} if told else None
+    text = json.dumps([chunk("The highest", usage), chunk(" mountain", usage), chunk(" is", usage)], indent=1)
+    reader = DocumentReader(GENERATE_CONTENT, text[: text.index(" is")].encode())
+    reader.end()
+    assert reader.usage == (Usage(9, 2, 11) if told else None)
+    assert reader.text_tokens(words) == 3
+
+
 def test_without_usage_all_that_was_said_is_there_to_be_counted() -> None:
     said = [{"text": "a thought", "thought": True}, {"functionCall": {"name": "find", "args": {"city": "Ulm"}}}]
     reader = whole({"candidates": [{"content": {"parts": [*said, {"executableCode": {"code": "print(1)"}}]}}]})
