@@ -1,12 +1,13 @@
 """Reads the text of a parameter or header as its schema says it is written, and checks it."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from shared.config.definition import PREFIX, Parameter
 from shared.config.json_schema import Json
 from shared.policies.content_schema import conformance
+from shared.policies.parameter_style import Unreadable, is_known, items, only, properties, scalar
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -15,15 +16,6 @@ NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 # References and groups of schemas that are followed to find out what a text is.
 DEEPEST = 20
-SEPARATORS = {"simple": ",", "form": ",", "spaceDelimited": " ", "pipeDelimited": "|", "tabDelimited": "\t"}
-
-
-class Unreadable(ValueError):
-    """A text is not what its schema says it is written as."""
-
-
-class ManyValues(ValueError):
-    """There are several values where one is expected."""
 
 
 class ParameterValue:
@@ -35,34 +27,43 @@ class ParameterValue:
         self._validator = validator
         self._types = types_of(parameter.schema, named)
         self._of_items = types_of(_member(parameter.schema, named, "items"), named)
-        properties = _member(parameter.schema, named, "properties")
+        declared = _member(parameter.schema, named, "properties")
         self._of_properties = {
             str(name): (types_of(schema, named), types_of(_member(schema, named, "items"), named))
-            for name, schema in (properties.items() if isinstance(properties, dict) else ())
+            for name, schema in (declared.items() if isinstance(declared, dict) else ())
         }
+        self._by_lower = {name.lower(): name for name in self._of_properties}
+        others = _member(parameter.schema, named, "additionalProperties")
+        self._of_others = (types_of(others, named), types_of(_member(others, named, "items"), named))
 
     @property
     def is_object(self) -> bool:
         """Whether the value is an object whose properties are written as parameters of their own."""
-        deep = self.parameter.style == "deepObject"
-        spread = self.parameter.style == "form" and self.parameter.explode
-        return "object" in self._types and (deep or spread) and not self.parameter.as_json
+        if self.parameter.location != "query" or self.parameter.as_json:
+            return False
+        deep = self.parameter.style == "deepObject" and (not self._types or "object" in self._types)
+        return deep or (self.parameter.style == "form" and self.parameter.explode and "object" in self._types)
 
     @property
     def unread(self) -> str:
         """Why the value cannot be checked, or nothing."""
         if self.parameter.as_json or self.is_object:
             return ""
-        if self._types and self._types <= {"object", "null"}:
-            return f"objects in style {self.parameter.style} are not read"
-        if "array" in self._types and self.parameter.style not in SEPARATORS:
-            return f"arrays in style {self.parameter.style} are not read"
-        return ""
+        style, location = self.parameter.style, self.parameter.location
+        if not is_known(self.parameter):
+            return f"{style} is no style of a {location} parameter"
+        return "style deepObject is for objects only" if style == "deepObject" else ""
 
-    def names(self) -> dict[str, str]:
-        """The names of the query parameters that are the object's properties, each with the property it is."""
-        deep = self.parameter.style == "deepObject"
-        return {f"{self.parameter.name}[{name}]" if deep else name: name for name in self._of_properties}
+    def property_of(self, name: str) -> str | None:
+        """The property that a query parameter is when the object `is_object`; None when it is none of the object's."""
+        if self.parameter.style != "deepObject":
+            return self._by_lower.get(name.lower())
+        head, _, inner = name.partition("[")
+        given = inner.removesuffix("]")
+        # OpenAPI says nothing of objects in objects.
+        if head.lower() != self.parameter.name.lower() or given == inner or set(given) & set("[]"):
+            return None
+        return self._by_lower.get(given.lower(), given)
 
     def errors(self, texts: Sequence[str]) -> list[str]:
         """What does not conform. ManyValues, Unreadable, and ValueError when it cannot be checked."""
@@ -80,38 +81,55 @@ class ParameterValue:
         """The same of an object, from the texts of its properties."""
         value = {}
         for name, texts in given.items():
-            types, of_items = self._of_properties[name]
+            types, of_items = self._of_properties.get(name, self._of_others)
             is_array = "array" in types
-            value[name] = [_reading(text, of_items) for text in texts] if is_array else _reading(_only(texts), types)
+            value[name] = [_reading(text, of_items) for text in texts] if is_array else _reading(only(texts), types)
         return conformance(self._validator, value)
 
     def _readings(self, texts: Sequence[str]) -> Iterator[Any]:
-        """What the texts may mean, the likeliest first."""
+        """What the texts may mean, the likeliest first. Unreadable when they can mean nothing."""
         if self.parameter.as_json:
-            yield _json(_only(texts))
+            yield _json(only(texts))
             return
         if self.unread:
             raise ValueError(self.unread)
-        if "array" in self._types:
-            only_arrays = self._types <= {"array", "null"}
-            items = self._items(texts)
-            try:
-                yield [_reading(text, self._of_items) for text in items]
-            except Unreadable:
-                if only_arrays:
-                    raise
-            if "string" in self._of_items:
-                yield items
-            if only_arrays:
-                return
-        yield from _texts_readings(_only(texts), self._types)
+        yield from _readable(self._attempts(texts))
 
-    def _items(self, texts: Sequence[str]) -> list[str]:
-        if self.parameter.style == "form" and self.parameter.explode:
-            return list(texts)
-        # A header that comes on several lines is one list (RFC 9110 section 5.3).
-        text = ",".join(texts) if self.parameter.location == "header" else _only(texts)
-        return [item.strip(" ") for item in text.split(SEPARATORS[self.parameter.style])] if text else []
+    def _attempts(self, texts: Sequence[str]) -> Iterator[Iterator[Any]]:
+        """The readings of a value that may be a list, an object, or neither."""
+        if "array" in self._types:
+            yield _readable(self._list(one) for one in items(self.parameter, texts))
+            if "string" in self._of_items:
+                yield items(self.parameter, texts)
+        if "object" in self._types:
+            yield _readable(self._object(one) for one in properties(self.parameter, texts))
+        if not self._types or self._types - {"array", "object", "null"}:
+            yield self._scalar(texts)
+
+    def _list(self, given: Sequence[str]) -> Iterator[Any]:
+        yield [_reading(text, self._of_items) for text in given]
+
+    def _object(self, given: Mapping[str, str]) -> Iterator[Any]:
+        types = {name: self._of_properties.get(name, self._of_others)[0] for name in given}
+        yield {name: _reading(text, types[name]) for name, text in given.items()}
+
+    def _scalar(self, texts: Sequence[str]) -> Iterator[Any]:
+        yield from _texts_readings(scalar(self.parameter, texts), self._types)
+
+
+def _readable(attempts: Iterable[Iterator[Any]]) -> Iterator[Any]:
+    """What can be read of several. Unreadable when nothing can."""
+    wrong: Unreadable | None = None
+    readable = False
+    for attempt in attempts:
+        try:
+            for value in attempt:
+                readable = True
+                yield value
+        except Unreadable as error:
+            wrong = wrong or error
+    if wrong is not None and not readable:
+        raise wrong
 
 
 def types_of(schema: Json, named: Mapping[str, Json], depth: int = 0) -> frozenset[str]:
@@ -167,12 +185,6 @@ def _type(value: Any) -> str:
             return "object"
         case _:
             return "string"
-
-
-def _only(texts: Sequence[str]) -> str:
-    if len(texts) > 1:
-        raise ManyValues
-    return texts[0] if texts else ""
 
 
 def _reading(text: str, types: frozenset[str]) -> Any:

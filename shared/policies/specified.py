@@ -86,10 +86,6 @@ class Specified:
         self._kind = kind
         self._values = {value.parameter.name.lower(): value for value in values if not value.is_object}
         self._objects = [value for value in values if value.is_object]
-        # The query parameters that are properties of an object.
-        self._owners = {
-            name.lower(): (value, property_) for value in self._objects for name, property_ in value.names().items()
-        }
 
     def check(
         self,
@@ -106,8 +102,8 @@ class Specified:
             present.add(lower)
             if (value := self._values.get(lower)) is not None:
                 self._check_value(value, texts, actions, violations)
-            elif lower in self._owners:
-                owner, property_ = self._owners[lower]
+            elif (owned := self._owner(name)) is not None:
+                owner, property_ = owned
                 objects.setdefault(owner, {})[property_] = texts
             elif lower in actions.named or lower not in uncounted:
                 text = f"Unspecified {self._kind.word} {name} is not allowed."
@@ -117,6 +113,13 @@ class Specified:
         for owner, properties in objects.items():
             self._check_value(owner, properties, actions, violations)
         self._check_missing(present, objects, actions, violations, uncounted)
+
+    def _owner(self, name: str) -> "tuple[ParameterValue, str] | None":
+        """The object of which a query parameter is a property, and the property."""
+        for value in self._objects:
+            if (property_ := value.property_of(name)) is not None:
+                return value, property_
+        return None
 
     def _check_value(
         self,
@@ -169,7 +172,7 @@ class Wrong:
 def _wrong(
     value: "ParameterValue", texts: Sequence[str] | dict[str, Sequence[str]], what: str, of: str
 ) -> Wrong | None:
-    from shared.policies.parameter_value import ManyValues, Unreadable
+    from shared.policies.parameter_style import ManyValues, Unreadable
 
     try:
         errors = value.object_errors(texts) if isinstance(texts, dict) else value.errors(texts)

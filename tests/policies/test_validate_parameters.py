@@ -180,6 +180,60 @@ def test_objects_and_json_in_the_query() -> None:
             assert shop.get(f"/near?{bad}").status_code == 400, bad
 
 
+COLOR = {"type": "object", "required": ["R"], "properties": {"R": {"type": "integer"}, "G": {"type": "number"}}}
+NUMBERS = {"type": "array", "items": {"type": "integer"}, "maxItems": 2}
+
+
+@pytest.mark.parametrize(
+    ("style", "explode", "schema", "good", "bad"),
+    [
+        ("simple", True, COLOR, ["R=1,G=2.5", "R=1"], ["R,1,G,2", "G=2", "R=x"]),
+        ("simple", False, COLOR, ["R,1,G,2.5"], ["R=1,G=2", "R,1,G", "R,x"]),
+        ("label", False, {"type": "integer"}, [".5"], ["5", ".x", "..5"]),
+        ("label", False, {"type": "string", "pattern": "^a"}, [".a"], ["a", ".b"]),
+        ("label", False, NUMBERS, [".1", ".1,2", ".1.2"], ["1,2", ".1,x", ".1,2,3"]),
+        ("label", True, NUMBERS, [".1.2"], [".1,2", ".1.2.3"]),
+        ("label", False, COLOR, [".R,1,G,2.5", ".R.1.G.2"], [".R,x", ".G,2", "R,1"]),
+        ("label", True, COLOR, [".R=1.G=2.5"], [".R,1", ".R=1.5", ".G=2"]),
+        ("matrix", False, {"type": "integer"}, [";value=5", ";Value=5"], ["5", ";5", ";other=5", ";value=x"]),
+        ("matrix", False, NUMBERS, [";value=1,2"], ["1,2", ";value=1;value=2", ";value=1,2,3"]),
+        ("matrix", True, NUMBERS, [";value=1;value=2"], [";value=1,2", ";value=1;other=2"]),
+        ("matrix", False, COLOR, [";value=R,1,G,2.5"], [";R=1", ";value=R,x", ";value=R"]),
+        ("matrix", True, COLOR, [";R=1;G=2.5"], [";value=R,1", ";G=2"]),
+    ],
+)
+def test_a_path_is_read_as_its_style_writes_it(
+    style: str, explode: bool, schema: dict[str, Any], good: list[str], bad: list[str]
+) -> None:
+    value = {"in": "path", "name": "value", "required": True, "style": style, "explode": explode, "schema": schema}
+    paths = {"/of/{value}": {"get": {"parameters": [value], "responses": {}}}}
+    with defined({"openapi": "3.0.3", "paths": paths}, inbound=STRICT % "") as shop:
+        assert {text: shop.get(f"/of/{text}").status_code for text in good} == dict.fromkeys(good, 200)
+        assert {text: shop.get(f"/of/{text}").status_code for text in bad} == dict.fromkeys(bad, 400)
+
+
+def test_a_query_is_read_as_its_style_writes_it() -> None:
+    of_any = {"type": "object", "additionalProperties": {"type": "integer"}}
+    closed = {"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": False}
+    parameters: list[dict[str, Any]] = [
+        {"in": "query", "name": "spaced", "style": "spaceDelimited", "schema": NUMBERS},
+        {"in": "query", "name": "piped", "style": "pipeDelimited", "schema": NUMBERS},
+        {"in": "query", "name": "each", "style": "pipeDelimited", "explode": True, "schema": NUMBERS},
+        {"in": "query", "name": "color", "style": "form", "explode": False, "schema": COLOR},
+        {"in": "query", "name": "tint", "style": "pipeDelimited", "schema": COLOR},
+        {"in": "query", "name": "open", "style": "deepObject", "schema": of_any},
+        {"in": "query", "name": "closed", "style": "deepObject", "schema": closed},
+    ]
+    paths = {"/a": {"get": {"parameters": parameters, "responses": {}}}}
+    good = ["spaced=1%202", "piped=1%7C2", "each=1&each=2", "each=1%7C2", "color=R,1,G,2.5", "tint=R%7C1"]
+    good += ["open[x]=1&open[y]=2", "closed[a]=1", "closed[A]=1", "open[x][y]=z", "open[=z"]
+    bad = ["spaced=1,2", "spaced=1%202%203", "piped=1%20x", "each=1&each=x", "color=R", "color=G,1", "tint=R,1"]
+    bad += ["open[x]=y", "closed[b]=1", "closed[a]=x"]
+    with defined({"openapi": "3.0.3", "paths": paths}, inbound=STRICT % "") as shop:
+        assert {text: shop.get(f"/a?{text}").status_code for text in good} == dict.fromkeys(good, 200)
+        assert {text: shop.get(f"/a?{text}").status_code for text in bad} == dict.fromkeys(bad, 400)
+
+
 def test_a_secret_that_does_not_conform_is_not_repeated() -> None:
     parameters = [{"in": "header", "name": "Authorization", "schema": {"type": "string", "maxLength": 3}}]
     paths = {"/a": {"get": {"parameters": parameters, "responses": {}}}}
@@ -201,7 +255,7 @@ def test_what_cannot_be_checked_is_told_at_load_and_ends_requests() -> None:
         assert shop.get("/a").status_code == shop.get("/a?d=aaa").status_code == 200
         for path, details in {
             "/a?a=1": "API's schema does not contain definition lost, which is associated with the query parameter a.",
-            "/a?b=1": "Query parameter b cannot be validated. arrays in style matrix are not read",
+            "/a?b=1": "Query parameter b cannot be validated. matrix is no style of a query parameter",
             "/a?c=1": "API's schema does not contain definition the schema of query c, which is",
             f"/a?d={'a' * 5000}!": "Query parameter d cannot be validated. a pattern of the schema takes too long",
         }.items():
@@ -215,7 +269,7 @@ def test_what_cannot_be_checked_is_told_at_load_and_ends_requests() -> None:
     found = problems(xml, warnings=True, api={"openapi": "shop.json", "policy": "operation.xml"}, files=files)
     warned = "operation.xml:1 inbound/validate-parameters: warning: "
     assert [one.removeprefix(warned) for one in found if "has no operation" not in one] == [
-        "query b: arrays in style matrix are not read",
+        "query b: matrix is no style of a query parameter",
         "shop.json: $ref other.yaml#/lost leads nowhere",
         "shop.json: the schema of query c is not a JSON Schema: 'thing' is not valid under any of the given schemas",
     ]
