@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from shared.config.json_schema import Json
-from shared.config.openapi import followed, identified
+from shared.config.openapi import identified
 from shared.config.openapi_schemas import Schemas
+from shared.config.references import followed
 from shared.config.responses import is_json, types_of_2
 from shared.config.status_codes import by_status, status_key
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from shared.config.references import followed
+
 METHODS = ("get", "post", "put", "delete", "patch", "head", "options", "trace")
 
 # API Management reads these two extensions (API import restrictions, "Supported extensions").
@@ -94,22 +96,6 @@ def _operation(path: str, method: str, item: Mapping[str, Any], taken: set[str])
 def _resolved(document: Mapping[str, Any], entry: Any) -> Mapping[str, Any]:
     """A parameter with its `$ref` followed; {} for one that leads nowhere."""
     return followed(document, entry) or {}
-
-
-def followed(document: Mapping[str, Any], entry: Any) -> Mapping[str, Any] | None:
-    """An object with its `$ref` inside the document followed; None for what is no object, and for a reference that
-    leads nowhere or outside: API Management reads no other document."""
-    seen: set[str] = set()
-    while isinstance(entry, Mapping) and isinstance(entry.get("$ref"), str):
-        target: Any = document
-        reference: str = entry["$ref"]
-        if not reference.startswith("#/") or reference in seen:
-            return None
-        seen.add(reference)
-        for part in reference[2:].split("/"):
-            target = target.get(part.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
-        entry = target
-    return entry if isinstance(entry, Mapping) else None
 
 
 def identifier(text: str) -> str:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
-from urllib.parse import unquote
 
 from shared.config.json_schema import Json, mapped
+from shared.config.references import pointed, segments
 
 MOST_SCHEMAS = 100_000
 """Schemas that are read of one document: the aliases of YAML can make a small document endless."""
@@ -78,29 +78,11 @@ class Schemas:
         return f"{self._prefix}{name}" if name else reference
 
     def _free_name(self, reference: str) -> str:
-        base = name = re.sub(r"[^A-Za-z0-9._-]", "-", _segments(reference)[-1]) or "schema"
+        base = name = re.sub(r"[^A-Za-z0-9._-]", "-", segments(reference)[-1]) or "schema"
         number = 2
         while name in self._names.values():
             name, number = f"{base}-{number}", number + 1
         return name
-
-
-def pointed(document: Any, reference: str) -> Any:
-    """What a reference inside the document points at (RFC 6901, as a URI fragment); None where nothing is."""
-    if not reference.startswith("#/"):
-        return None
-    for segment in _segments(reference):
-        if isinstance(document, Mapping):
-            document = document.get(segment)
-        elif isinstance(document, list) and segment.isdecimal() and int(segment) < len(document):
-            document = document[int(segment)]
-        else:
-            return None
-    return document
-
-
-def _segments(reference: str) -> list[str]:
-    return [unquote(part).replace("~1", "/").replace("~0", "~") for part in reference[2:].split("/")]
 
 
 def _as_2020_12(schema: dict[str, Any]) -> dict[str, Any]:

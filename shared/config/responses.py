@@ -6,7 +6,8 @@ from typing import Any
 
 import orjson
 
-from shared.config.openapi import followed, identified
+from shared.config.openapi import identified
+from shared.config.references import followed
 from shared.config.samples import NOTHING, Sampler, size_of
 from shared.config.status_codes import status_key
 

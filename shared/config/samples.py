@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from shared.config.openapi import followed
+from shared.config.references import followed
 
 DEEPEST = 12
 LARGEST = 200

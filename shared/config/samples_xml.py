@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 from xml.etree.ElementTree import Element, tostring
 
-from shared.config.openapi import followed
+from shared.config.references import followed
 
 DEEPEST = 50
 NO_HINTS: Mapping[str, Any] = {}

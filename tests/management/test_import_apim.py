@@ -396,7 +396,7 @@ def informed(artifacts: Path) -> None:
     """The same with the operation, and the schemas beside it."""
     api = artifacts / "apis/orders-v2"
     (api / "specification.json").unlink()
-    representations = [{"contentType": "application/json", "schemaId": "1", "typeName": "Item"}]
+    representations = [{"contentType": "application/json", "schemaId": "1", "typeName": "Item%41/~1"}]
     headers = [{"name": "x-kind", "type": "string", "values": ["a", "b"]}]
     query = [{"name": "size", "type": "integer", "required": True}]
     left = [{"name": "x-left", "type": "integer"}]
@@ -409,7 +409,7 @@ def informed(artifacts: Path) -> None:
     }
     kinds = {
         "operations/create-item/operationInformation.json": properties,
-        "schemas/1/schemaInformation.json": {"document": {"components": {"schemas": {"Item": ITEM}}}},
+        "schemas/1/schemaInformation.json": {"document": {"components": {"schemas": {"Item%41/~1": ITEM}}}},
     }
     for file, value in kinds.items():
         (api / file).parent.mkdir(parents=True, exist_ok=True)

@@ -133,4 +133,4 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _escaped(name: str) -> str:
-    return name.replace("~", "~0").replace("/", "~1")
+    return name.replace("~", "~0").replace("/", "~1").replace("%", "%25")
