@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from os import stat_result
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -253,7 +254,7 @@ class App:
                 return
 
 
-def _stat(file: Any) -> Any:
+def _stat(file: Path) -> stat_result | None:
     try:
         return file.stat()
     except OSError:

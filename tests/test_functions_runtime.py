@@ -139,7 +139,7 @@ async def test_a_client_that_leaves_a_stream_ends_the_backend_call(tmp_path: Pat
             await answer.content.readany()
             assert not backend.last.client_left.is_set()
             answer.close()
-            assert await backend.last.left_within(1.0)
+            assert await backend.last.left_within(10.0)
 
 
 async def test_a_client_that_leaves_before_the_answer_ends_the_backend_call(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ async def test_a_client_that_leaves_before_the_answer_ends_the_backend_call(tmp_
         call = asyncio.create_task(client.post(CHAT, json=HELLO))
         await asyncio.to_thread(backend.wait_for_requests)
         call.cancel()
-        assert await backend.last.left_within(2.0)
+        assert await backend.last.left_within(10.0)
 
 
 async def test_what_host_and_hops_add_does_not_reach_the_backend(tmp_path: Path) -> None:

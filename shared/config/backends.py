@@ -87,6 +87,18 @@ FailureResponse = Annotated[
 ]
 
 
+ERROR_REASONS = {
+    "timeout": "Timeout",
+    "backendconnectionfailure": "BackendConnectionFailure",
+    "servererrors": "Server errors",
+}
+
+
+def error_reason(text: str) -> str | None:
+    """The reason as it is named here, however it is spelled; None for one that no call to a backend ends with."""
+    return ERROR_REASONS.get(re.sub(r"[\s_-]", "", text).lower())
+
+
 class FailureCondition(Declared):
     """When a breaker trips: so many failures, or such a share of all calls, within an interval."""
 
@@ -106,13 +118,11 @@ class FailureCondition(Declared):
     @field_validator("error_reasons")
     @classmethod
     def _known_reasons(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        known = {"timeout": "Timeout", "backendconnectionfailure": "BackendConnectionFailure"}
-        known["servererrors"] = "Server errors"
         reasons = []
         for reason in value:
-            name = known.get(re.sub(r"[\s_-]", "", reason).lower())
+            name = error_reason(reason)
             if name is None:
-                raise ValueError(f"{reason} is none of {', '.join(known.values())}")
+                raise ValueError(f"{reason} is none of {', '.join(ERROR_REASONS.values())}")
             reasons.append(name)
         return tuple(reasons)
 

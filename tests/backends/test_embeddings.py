@@ -94,7 +94,7 @@ async def test_an_outage_costs_the_deadline_once_and_is_over_by_itself(backend: 
         for number in range(20):
             with pytest.raises(EmbeddingsUnavailable):
                 await made.embed(which, f"text {number}", seconds=0.2)
-        assert 0.2 <= monotonic() - began < 0.4
+        assert 0.2 <= monotonic() - began < 2  # not 20 times 0.2 s
         assert len(backend.requests) == 2
         backend.script = Script()
         for _ in range(100):

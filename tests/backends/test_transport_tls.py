@@ -11,6 +11,7 @@ from shared.backends.tls import client_context
 from shared.backends.transport import Transport, build_request
 from tests.support.authority import Authority
 from tests.support.raw_server import Peer, raw_server
+from tests.support.waiting import soon
 
 pytestmark = pytest.mark.usefixtures("both_loops")
 
@@ -218,8 +219,7 @@ async def test_context_that_speaks_http2_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(httpx.ConnectError, match=r"another protocol than http/1\.1$"):
             await get(sender, server.origin)
-        await asyncio.sleep(0.03)
-        assert sender.open_connections == 0
+        await soon(lambda: sender.open_connections == 0)
         assert server.ended == len(server.accepted)  # the server may not even have seen the handshake end
 
 
@@ -243,8 +243,7 @@ async def test_connect_timeout_covers_handshake() -> None:
         )
         with pytest.raises(httpx.ConnectTimeout):
             await sender.handle_async_request(request)
-        await asyncio.sleep(0.03)
-        assert (sender.open_connections, server.ended) == (0, 1)
+        await soon(lambda: (sender.open_connections, server.ended) == (0, 1))
 
 
 async def test_cancelling_handshake_closes_connection() -> None:
@@ -261,5 +260,4 @@ async def test_cancelling_handshake_closes_connection() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.sleep(0.03)
-        assert (sender.open_connections, server.ended) == (0, 1)
+        await soon(lambda: (sender.open_connections, server.ended) == (0, 1))

@@ -3,7 +3,8 @@
 import httpx
 
 from tests.support.backend import Backend
-from tests.support.running import Running, running, until, write
+from tests.support.running import Running, running, write
+from tests.support.waiting import wait_until
 
 GOOD = """
 backends: { it: { url: "@backend@/v1", credentials: { header: { api-key: "{{secret}}" } } } }
@@ -44,13 +45,13 @@ def test_a_changed_file_is_taken_up_and_a_bad_one_is_not() -> None:
     ):
         assert status(gateway, "/one/models") == 200
         change(gateway, GOOD.replace("path: one", "path: two"), backend)
-        assert until(lambda: status(gateway, "/two/models") == 200)
+        wait_until(lambda: status(gateway, "/two/models") == 200)
         assert status(gateway, "/one/models") == 404
         change(gateway, BAD, backend)
-        assert until(lambda: status(gateway, "/two/models") == 200 and gateway.app.problems != [])
+        wait_until(lambda: status(gateway, "/two/models") == 200 and gateway.app.problems != [])
         assert status(gateway, "/one/models") == 404
         change(gateway, GOOD, backend)
-        assert until(lambda: status(gateway, "/one/models") == 200 and gateway.app.problems == [])
+        wait_until(lambda: status(gateway, "/one/models") == 200 and gateway.app.problems == [])
 
 
 def status(gateway: Running, path: str) -> int:

@@ -241,7 +241,7 @@ async def test_an_old_answer_serves_when_the_reading_takes_too_long() -> None:
     storage.open.clear()
     began = time.monotonic()
     assert await one.at(3600) == "team"
-    assert 0.04 < time.monotonic() - began < 0.5
+    assert 0.04 < time.monotonic() - began < 5
     storage.open.set()
     await asyncio.sleep(0.01)
     assert await one.at(3601) is None

@@ -25,12 +25,12 @@ def test_who_is_one_too_many_gets_a_429_at_once(backend: Backend) -> None:
         held = [callers.submit(gateway.call) for _ in range(2)]
         backend.wait_for_requests(2)
         refused = gateway.call()
+        assert not any(request.answered.is_set() for request in backend.requests)
         assert inside(gateway) == {"one": 2}
         assert [call.result().status_code for call in held] == [200, 200]
         assert inside(gateway) == {}
         assert gateway.call().status_code == 200
     assert refused.status_code == 429
-    assert refused.elapsed.total_seconds() < 0.5
     assert refused.json()["error"]["code"] == "concurrency_limit_exceeded"
 
 
@@ -57,7 +57,7 @@ def test_errors_answers_and_callers_who_leave_free_their_place(backend: Backend)
             gateway.call(timeout=1.0)
         except httpx.ReadTimeout:
             pass
-        assert backend.last.client_left.wait(2)
+        assert backend.last.client_left.wait(10)
         assert gateway.call().text == "ok"
         assert inside(gateway) == {}
     with policies(document(limited("in", "<return-response />", most=1)), backend.url) as gateway:

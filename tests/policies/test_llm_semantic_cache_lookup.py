@@ -330,7 +330,7 @@ def test_concurrent_questions_are_asked_once_where_that_is_wanted(coalesce: bool
 
 
 def test_without_embeddings_the_model_is_asked_and_only_words_are_found() -> None:
-    with cached(document(lookup('embeddings-timeout-ms="300"'))) as gateway:
+    with cached(document(lookup('embeddings-timeout-ms="1000"'))) as gateway:
         gateway.chat(NOT_ALIKE)
         gateway.kept()
         gateway.embeddings.script = Script(delay=3600)
@@ -340,7 +340,7 @@ def test_without_embeddings_the_model_is_asked_and_only_words_are_found() -> Non
             answer = gateway.chat(f"{QUESTION} {number}")
             times.append(time.monotonic() - began)
             assert (answer.status_code, status(answer)) == (200, "miss")
-        assert times[0] >= 0.3 and sum(seconds >= 0.3 for seconds in times) <= 2, times
+        assert times[0] >= 1.0 and sum(seconds >= 1.0 for seconds in times) <= 2, times
         gateway.kept(9)
         assert status(gateway.chat(f"{QUESTION} 7")) == "exact"
         assert status(gateway.chat(NOT_ALIKE)) == "exact"
@@ -369,7 +369,7 @@ def test_storage_that_stops_changes_no_answer(backend: Backend) -> None:
             assert (answer.status_code, status(answer)) == (200, "miss")
             assert status(gateway.chat(QUESTION)) == "exact"
         storage.resume()
-        assert times[0] >= 0.25 and sum(seconds >= 0.25 for seconds in times) <= 2, times
+        assert times[0] >= 0.25 and sum(seconds >= 0.25 for seconds in times) <= 4, times
 
 
 def test_instances_share_what_they_keep() -> None:

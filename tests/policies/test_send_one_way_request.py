@@ -30,7 +30,7 @@ def test_a_one_way_request_does_not_hold_up_the_answer(backend: Backend, service
         started = time.monotonic()
         for _ in range(3):
             assert gateway.call().status_code == 200
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 2.7  # not three times 1 s
         sent = service.wait_for_requests(3)
     assert {request.body for request in sent} == {b"200 36"}
 

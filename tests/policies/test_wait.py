@@ -37,7 +37,7 @@ def test_all_run_at_the_same_time(backend: Backend) -> None:
     with policies(document(f"<wait>{children}</wait>"), backend.url) as gateway:
         answer = gateway.call()
     assert answer.text == "ok"
-    assert 0.6 <= answer.elapsed.total_seconds() < 1.1
+    assert 0.6 <= answer.elapsed.total_seconds() < 1.7
 
 
 def test_any_goes_on_with_the_first_and_cancels_the_others(backend: Backend, slow: Backend) -> None:
@@ -48,8 +48,8 @@ def test_any_goes_on_with_the_first_and_cancels_the_others(backend: Backend, slo
     with policies(document(inbound)) as gateway:
         answer = gateway.call()
     assert answer.text == "quick"
-    assert answer.elapsed.total_seconds() < 2
-    assert slow.last.client_left.wait(2)
+    assert answer.elapsed.total_seconds() < 10
+    assert slow.last.client_left.wait(10)
 
 
 def test_an_error_of_one_ends_all() -> None:
@@ -57,10 +57,10 @@ def test_an_error_of_one_ends_all() -> None:
         '<check-header name="x" failed-check-httpcode="418" failed-check-error-message="" ignore-case="true" />'
     )
     for kind in ("all", "any"):
-        with policies(document(f'<wait for="{kind}">{when(pause(1.5))}{fails}</wait>')) as gateway:
+        with policies(document(f'<wait for="{kind}">{when(pause(10))}{fails}</wait>')) as gateway:
             answer = gateway.call()
         assert answer.status_code == 418
-        assert answer.elapsed.total_seconds() < 1
+        assert answer.elapsed.total_seconds() < 8
 
 
 def test_the_first_answer_in_document_order_is_sent() -> None:

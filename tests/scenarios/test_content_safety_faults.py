@@ -32,13 +32,13 @@ TOLD = "Content safety could not be checked"
 
 
 def safe(on_error: str, more: str = "") -> str:
-    return document(policy(f'enforce-on-completions="true" timeout-ms="400" on-error="{on_error}" {more}'))
+    return document(policy(f'enforce-on-completions="true" timeout-ms="1000" on-error="{on_error}" {more}'))
 
 
 def everything_is_free(gateway: Guarded) -> bool:
     """Whether no exchange with the backend is left open; waits a moment for what is being closed."""
     transport = gateway.gateway.app.transport
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 10
     while transport.open_connections != transport.idle_connections and time.monotonic() < deadline:
         time.sleep(0.01)
     return bool(transport.open_connections == transport.idle_connections)
@@ -128,8 +128,8 @@ def test_a_violation_counts_though_another_call_fails_and_may() -> None:
 
 def test_the_time_limit_holds_for_all_repeated_calls_together() -> None:
     with guarded(safe("block")) as gateway:
-        gateway.safety.fault = Fault(status=500, delay=0.15)
-        assert 0.1 < gateway.chat("Hi").elapsed.total_seconds() < 0.6
+        gateway.safety.fault = Fault(status=500, delay=0.8)
+        assert 0.7 < gateway.chat("Hi").elapsed.total_seconds() < 2.4  # not three times 0.8 s
 
 
 def test_a_client_that_leaves_ends_the_check() -> None:
@@ -146,7 +146,7 @@ def test_an_error_beside_the_check_ends_it() -> None:
     with guarded(document(policy('timeout-ms="20000"') + failing)) as gateway:
         gateway.safety.fault = Fault(delay=10)
         answer = gateway.chat("Hi")
-        assert answer.status_code == 500 and answer.elapsed.total_seconds() < 2
+        assert answer.status_code == 500 and answer.elapsed.total_seconds() < 8
         time.sleep(0.5)  # what was not ended would have begun by now
         assert nobody_asks(gateway)
 

@@ -20,6 +20,7 @@ from tests.support.azurite import Azurite
 from tests.support.backend import Backend, Script
 from tests.support.processes import ROOT
 from tests.support.serve import RunningGateway, gateways
+from tests.support.waiting import wait_until
 
 KEY = "the key of this test"
 CONFIG = """
@@ -133,13 +134,6 @@ class Load:
             return f"{error.status_code} retry-after {error.response.headers.get('retry-after')}"
         except openai.APIError as error:
             return f"{type(error).__name__}: {error}"
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not so within {seconds} s"
-        time.sleep(0.1)
 
 
 def asked(*members: Backend) -> int:

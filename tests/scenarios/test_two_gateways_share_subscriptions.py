@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from tests.support.azurite import Azurite
 from tests.support.backend import Backend
 from tests.support.processes import ROOT
 from tests.support.serve import RunningGateway, gateways
+from tests.support.waiting import wait_until
 
 CONFIG = """
 backends:
@@ -56,14 +57,6 @@ class System:
         return [response.status_code for response in self.call(key, api)]
 
 
-def wait_until(holds: Callable[[], bool], seconds: float) -> None:
-    """Wait for a condition; the test fails when it does not hold in time."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not so within {seconds} s"
-        time.sleep(0.25)
-
-
 @pytest.fixture
 def system(tmp_path: Path, backend: Backend) -> Iterator[System]:
     config = tmp_path / "gateway.yaml"
@@ -96,7 +89,7 @@ def test_what_is_changed_once_holds_on_both_gateways(system: System, backend: Ba
 
     keys = (primary, secondary, rotated, loud, gone, late)
     after = [[401, 401], [200, 200], [200, 200], [401, 401], [401, 401], [200, 200]]
-    wait_until(lambda: [system.statuses(key) for key in keys] == after, 30)
+    wait_until(lambda: [system.statuses(key) for key in keys] == after)
     assert "invalid subscription key" in system.call(loud)[0].text
     said = "\n".join(line for instance in system.instances for line in instance.process.lines)
     assert not any(secret in said for secret in (*keys, SECRET))
@@ -113,15 +106,15 @@ def test_an_outage_of_storage_is_none_for_keys_that_were_seen(system: System) ->
     for response in system.call(unseen):
         assert response.status_code == 503 and response.headers["retry-after"] == "5"
         assert "cannot be checked" in response.json()["error"]["message"]
-        assert response.elapsed.total_seconds() < 3
+        assert response.elapsed.total_seconds() < 10
     while time.monotonic() < began + 16:  # past the time an answer counts as fresh
         assert system.statuses(seen) == [200, 200]
         time.sleep(0.5)
-    assert all(response.elapsed.total_seconds() < 0.5 for response in system.call(seen))
+    assert all(response.elapsed.total_seconds() < 0.9 for response in system.call(seen))
     assert system.statuses(unseen) == [503, 503]
 
     system.storage.resume()
-    wait_until(lambda: system.statuses(unseen) == [200, 200], 15)
+    wait_until(lambda: system.statuses(unseen) == [200, 200])
     system.storage.kill()  # nobody listens
     assert system.statuses(never) == [503, 503]
     assert system.statuses(seen) == system.statuses(unseen) == [200, 200]

@@ -9,6 +9,6 @@ from tests.support.azurite import Azurite
 
 @pytest.fixture(scope="session")
 def table_service() -> Iterator[Azurite]:
-    """Azurite's table service, in memory; each test takes a table of its own."""
+    """One that a test may freeze, unlike that of all tests, in memory; each test takes a table of its own."""
     with Azurite() as storage:
         yield storage

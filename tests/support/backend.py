@@ -107,7 +107,7 @@ class Backend:
         """The newest request."""
         return self.requests[-1]
 
-    def wait_for_requests(self, count: int = 1, timeout: float = 5.0) -> list[Recorded]:
+    def wait_for_requests(self, count: int = 1, timeout: float = 20.0) -> list[Recorded]:
         """All requests once there are `count`; raises TimeoutError when they do not come."""
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(self.requests) >= count, timeout):

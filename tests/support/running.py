@@ -7,8 +7,7 @@ with running(CONFIG, files={"policies/api.xml": POLICIES}, values={"backend": ba
 """
 
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,16 +79,6 @@ def counting(app: App) -> MetricTotals:
     totals: MetricTotals = app.services.extras[Metrics]
     totals.most = MOST_SERIES
     return totals
-
-
-def until(true: Callable[[], bool], seconds: float = 20) -> bool:
-    """Whether something comes true in time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 def write(file: Path, text: str, values: Mapping[str, str]) -> None:

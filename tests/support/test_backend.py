@@ -127,7 +127,7 @@ async def test_drip_stall_cut_and_garbage() -> None:
         backend.scripts.append(Script(stall_after=1))
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(chunks_of(backend.url), 0.3)
-        assert await backend.last.left_within(1.0), "the backend must notice that the client left"
+        assert await backend.last.left_within(10.0), "the backend must notice that the client left"
 
 
 async def test_bodies_early_slow_gzipped_and_huge() -> None:
@@ -160,4 +160,4 @@ async def test_a_client_that_leaves_during_its_upload_is_noticed(framing: str) -
         await asyncio.to_thread(backend.wait_for_requests)
         assert not backend.last.client_left.is_set()
         writer.close()
-        assert await backend.last.left_within(1.0)
+        assert await backend.last.left_within(10.0)

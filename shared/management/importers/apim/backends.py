@@ -4,13 +4,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from shared.config.backends import error_reason
 from shared.config.named_values import REFERENCE
 from shared.management.importers.access_key import variable_name
 from shared.management.importers.apim.artifacts import Resource
 from shared.management.importers.apim.part import Part
 from shared.management.importers.importer import Entry, LeftOut, Setting
-
-REASONS = {"timeout", "backendconnectionfailure", "servererrors"}
 
 
 def backend_part(resource: Resource) -> tuple[Part | None, list[LeftOut]]:
@@ -47,7 +46,7 @@ def _rule(rule: Mapping[str, Any], what: str, left_out: list[LeftOut]) -> dict[s
         value["failure_response"] = status
     condition = value.get("failure_condition", {})
     reasons = condition.pop("error_reasons", None) or []
-    known = [reason for reason in reasons if re.sub(r"[\s_-]", "", reason).lower() in REASONS]
+    known = [reason for reason in reasons if error_reason(reason)]
     if known:
         condition["error_reasons"] = known
     for reason in reasons:
