@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -18,7 +17,8 @@ from tests.infra.templates import ROOT
 from tests.policies.semantic import STORE, document, lookup
 from tests.support.app_insights import AppInsights, Item
 from tests.support.backend import Backend, Script
-from tests.support.running import Running, running
+from tests.support.running import running
+from tests.support.waiting import wait_until
 
 CONFIG = """
 backends:
@@ -80,13 +80,6 @@ def usage_told() -> Script:
     return Script(body=json.dumps({**answer, "usage": usage}))
 
 
-def kept(gateway: Running, count: int) -> None:
-    deadline = time.monotonic() + 5
-    while gateway.app.semantic_caching.cache.counts.stored < count:
-        assert time.monotonic() < deadline, "the answer was not kept"
-        time.sleep(0.01)
-
-
 @pytest.fixture(scope="module")
 def arrived() -> Iterator[AppInsights]:
     """What a gateway told: of answers, streams, both kinds of semantic hits and a cached response, a refusal, a failure
@@ -99,7 +92,7 @@ def arrived() -> Iterator[AppInsights]:
         gateway = stack.enter_context(running(CONFIG, files=FILES, values=values, environment=environment))
         client = stack.enter_context(httpx.Client(base_url=gateway.url, headers=KEY, trust_env=False, timeout=20))
         assert chat(client, QUESTION).status_code == 200
-        kept(gateway, 1)
+        wait_until(lambda: gateway.app.semantic_caching.cache.counts.stored == 1)
         assert chat(client, QUESTION).headers["x-semantic-cache"] == "exact"
         assert chat(client, ALIKE).headers["x-semantic-cache"] == "semantic"
         assert chat(client, "Tell me about telemetry", stream=True).status_code == 200
@@ -110,6 +103,8 @@ def arrived() -> Iterator[AppInsights]:
         backend.script = Script(cut_after=1)
         assert '"error"' in chat(client, "Compose an opera on gateways", stream=True).text
         telemetry: Any = gateway.app.services.telemetry
+        # A call is told of after its caller has the last byte.
+        wait_until(lambda: telemetry.flush(10) and len(insights.of("RequestData")) == 9)
         assert telemetry.flush(10)
         yield insights
         assert insights.flaws == []
