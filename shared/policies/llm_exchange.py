@@ -55,6 +55,7 @@ class LlmExchange:
         "_keep",
         "_on_answer",
         "_on_usage",
+        "_path",
         "_prompt",
         "_request",
         "_services",
@@ -71,6 +72,7 @@ class LlmExchange:
         self._attempt: Attempt | None = None
         self._call: LlmCall | None = None
         self._call_of: bytes | None = None
+        self._path = ""
         self._prompt: int | None = None
         self._on_answer: tuple[Answered, ...] = ()
         self._on_usage: tuple[Settle, ...] | None = ()  # None: told
@@ -134,8 +136,8 @@ class LlmExchange:
     def call_now(self) -> LlmCall | None:
         """The same without waiting: BodyNotBuffered when the body has to be read first."""
         request = self._request
-        body = request.body
-        if body is not None and body is self._call_of:
+        body, path = request.body, request.url.path
+        if body is not None and body is self._call_of and (path == self._path or self._speaks_as_before(path)):
             return self._call
         if request.method != "POST":
             return None
@@ -143,18 +145,24 @@ class LlmExchange:
             return None
         if body is None:
             raise BodyNotBuffered(request)
-        self._call_of, self._prompt = body, None
+        self._call_of, self._path, self._prompt = body, path, None
         try:
             asked = object_in(body)
         except ValueError:
             # Of what only the backend may be able to read nothing is known, but where a model is asked it is a call.
-            asked = None if schema_of(request.url.path, {}) is ANY_JSON else {}
+            asked = None if schema_of(path, {}) is ANY_JSON else {}
         self._call = (
-            LlmCall(request.url.path, body, asked, request.matched_parameters.get("deployment-id"))
-            if asked is not None
-            else None
+            LlmCall(path, body, asked, request.matched_parameters.get("deployment-id")) if asked is not None else None
         )
         return self._call
+
+    def _speaks_as_before(self, path: str) -> bool:
+        """Whether a call whose path was rewritten is still the same one."""
+        call = self._call
+        if call is None or call.schema.path_tells or schema_of(path, {}) is not call.schema:
+            return False
+        self._path = path
+        return True
 
     async def prompt_tokens(self, *, wait: bool = False) -> int:
         """Tokens of the prompt by the tokenizer; `wait` until it is loaded, otherwise roughly until then."""
@@ -186,8 +194,14 @@ class LlmExchange:
     def forward(self, ctx: Context, **options: Any) -> Coroutine[Any, Any, GatewayResponse]:
         """One attempt, as the backends make it; of a stream the usage is asked for. What came of an attempt before does
         not count."""
-        body, call = ctx.request.body, self._call
-        if body is None or body is not self._call_of or (call is not None and call.stream):
+        request, call = ctx.request, self._call
+        body = request.body
+        if (
+            body is None
+            or body is not self._call_of
+            or request.url.path != self._path
+            or (call is not None and call.stream)
+        ):
             return self._forward(ctx, options)
         self._begin(ctx, call)
         return self.unobserved.forward(ctx, **options)

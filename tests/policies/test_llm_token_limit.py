@@ -256,6 +256,16 @@ def test_only_the_attempt_that_is_delivered_counts(backend: Backend) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", BODIES)
+def test_a_path_rewritten_behind_the_limit_tells_what_is_asked(backend: Backend, path: str, stream: bool) -> None:
+    headers = {"anthropic-version": "2023-06-01"}
+    with limited(backend, PER_MINUTE, more=f'<rewrite-uri template="{path}" />') as gateway:
+        answer = gateway.call("POST", "/ask", json={**BODIES[path], "stream": stream}, headers=headers)
+        assert answer.status_code == 200
+        assert used(gateway) == COST
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_a_failover_counts_once(backend: Backend, stream: bool) -> None:
     pool = {"pool": {"services": [{"id": "bad", "priority": 1}, {"id": "good", "priority": 2}], "failover": True}}
     xml = document(
