@@ -24,11 +24,11 @@ import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tests.support.dialects import Answer, Call, answer, anthropic_error, error, text_of
+from tests.support.loopback import LoopbackServer
 
 FOREVER = 3600.0
 REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requests"}
@@ -80,27 +80,17 @@ class Recorded:
         return await asyncio.to_thread(self.client_left.wait, seconds)
 
 
-class Backend:
+class Backend(LoopbackServer):
     """The server; start it with `with`, from a sync or an async test."""
 
     def __init__(self, *, port: int = 0, key: str | None = None, script: Script | None = None) -> None:
         """`key`: what every request must bring (api-key, x-api-key or bearer), else 401; None: anything goes."""
-        self.port = port
+        super().__init__(port, "backend")
         self.key = key
         self.script = script or Script()
         self.scripts: deque[Script] = deque()
         self.requests: list[Recorded] = []
         self._arrived = threading.Condition()
-        self._ready = threading.Event()
-        self._failure: OSError | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="backend", daemon=True)
-
-    @property
-    def url(self) -> str:
-        """The server's root, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def last(self) -> Recorded:
@@ -114,32 +104,10 @@ class Backend:
                 raise TimeoutError(f"{len(self.requests)} of {count} requests arrived")
         return self.requests
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._ready.wait()
-        if self._failure is not None:
-            raise self._failure
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout=5)
-
-    async def _run(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        try:
-            server = await self._loop.create_server(lambda: _Connection(self._serve), "127.0.0.1", self.port)
-        except OSError as failure:
-            self._failure = failure
-            self._ready.set()
-            return
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._stop.wait()
-        server.close()  # asyncio.run cancels what is still being answered
+    async def listen(self) -> asyncio.Server:
+        """A connection for each client."""
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(lambda: _Connection(self._serve), "127.0.0.1", self.port)
 
     async def _serve(self, client: _Client) -> None:
         try:

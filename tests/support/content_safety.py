@@ -25,9 +25,10 @@ import uuid
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support.loopback import LoopbackServer
 
 CATEGORIES = ("Hate", "SelfHarm", "Sexual", "Violence")
 WORDS = (
@@ -67,12 +68,12 @@ class Called:
 Answer = tuple[int, Any]
 
 
-class ContentSafetyService:
+class ContentSafetyService(LoopbackServer):
     """The server; start it with `with`, from a sync or an async test."""
 
     def __init__(self, *, port: int = 0, key: str | None = None, token: str | None = None, delay: float = 0.0) -> None:
         """A call must bring `key` or `token` where one is given; `delay` (seconds) is what every answer takes."""
-        self.port = port
+        super().__init__(port, "content-safety")
         self.key = key
         self.token = token
         self.delay = delay
@@ -83,39 +84,14 @@ class ContentSafetyService:
         self.connections = 0  # open now
         self.at_once = 0  # the most calls that were answered at the same time
         self._answering = 0
-        self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="content-safety", daemon=True)
-
-    @property
-    def url(self) -> str:
-        """The resource's endpoint, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
 
     def texts(self, operation: str = "text:analyze") -> list[str]:
         """The texts that were analysed so far, in order of arrival."""
         return [call.body["text"] for call in self.calls if call.operation == operation]
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self._ready.wait()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, failure: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._loop is not None and self._stop is not None:
-            self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(timeout=5)
-
-    async def _run(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=16_777_216)
-        self.port = server.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._stop.wait()
-        server.close()
+    async def listen(self) -> asyncio.Server:
+        """A connection for each client; images are large."""
+        return await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=16_777_216)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
