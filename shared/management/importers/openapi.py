@@ -11,7 +11,7 @@ from urllib.parse import urljoin, urlsplit
 from pydantic import ValidationError
 
 from shared.config.models import Operation
-from shared.config.openapi import GENAI, methods_of, operations_of, server_url
+from shared.config.openapi import GENAI, identified, methods_of, operations_of, server_url
 from shared.config.plain_data import plain_data
 from shared.llm.api_kind import ApiKind
 from shared.llm.kinds import API_KINDS, api_kind
@@ -20,7 +20,7 @@ from shared.management.importers.api_settings import with_suffix
 from shared.management.importers.importer import ImportFailed, ImportPlan, Outside
 from shared.management.importers.llm_api import Source
 from shared.management.importers.llm_backend import audience, backend_url, is_azure_ai, managed_identity
-from shared.management.importers.openapi_definition import Copy, unread
+from shared.management.importers.openapi_definition import Copy
 from shared.management.importers.policy_document import SEAL_TEXT, sealed
 
 MAX_BYTES = 32 * 1024 * 1024
@@ -72,6 +72,7 @@ class OpenApi:
         if key is None and resource:
             credentials = managed_identity(resource, arguments.client_id)
         name = f"apis/{api.id}.openapi.json"
+        copy, left_out = _copy(arguments.document, document, url, kind)
         suffix = "/openai" if kind.name == "azure-openai" and arguments.openai_suffix else ""
         source = Source(
             kind=kind.name,
@@ -81,8 +82,8 @@ class OpenApi:
             key=key,
             azure_url=url if is_azure_ai(url) else None,
             openapi=name,
-            documents={name: _copy(arguments.document, document, url, kind)},
-            notes=[f"{len(operations)} operations of kind {kind.name}, backend {url}.", *unread(document)],
+            documents={name: copy},
+            notes=[f"{len(operations)} operations of kind {kind.name}, backend {url}.", *left_out],
         )
         return llm_api.plan(arguments, outside, api, source)
 
@@ -196,23 +197,24 @@ def _shape(method: str, template: str) -> tuple[str, str]:
     return method.upper(), "/".join("{}" if "{" in segment else segment for segment in segments)
 
 
-def _copy(source: str, document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
+def _copy(source: str, document: Mapping[str, Any], url: str, kind: ApiKind) -> tuple[str, list[str]]:
     try:
         return minimal(document, url, kind)
     except ValueError as error:
         raise ImportFailed(f"{source} cannot be imported: {error}") from error
 
 
-def minimal(document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
+def minimal(document: Mapping[str, Any], url: str, kind: ApiKind) -> tuple[str, list[str]]:
     """The document with what routing, mock-response, the policies that validate and the reader need: paths, ids,
-    parameters, bodies, headers, examples and schemas. ValueError when the schemas cannot be read."""
+    parameters, bodies, headers, examples and schemas; and sentences about what of it cannot be kept. ValueError when
+    the schemas cannot be read."""
     paths: dict[str, dict[str, Any]] = {}
     copy = Copy(document)
-    for path, method, item in methods_of(document):
+    for (path, method, _), (fields, item) in zip(methods_of(document), identified(document), strict=True):
         operation = {name: item[name] for name in ("operationId", "summary") if item.get(name)}
         if name := genai_of(kind, method, path):
             operation[GENAI] = name
-        paths.setdefault(path, {})[method] = {**operation, **copy.operation(item, method)}
+        paths.setdefault(path, {})[method] = {**operation, **copy.operation(fields, item)}
     title, version = _info(document, "title") or "API", _info(document, "version") or "1"
     plain = {path: item for path, item in paths.items() if "?" not in path}
     reduced = {
@@ -226,7 +228,7 @@ def minimal(document: Mapping[str, Any], url: str, kind: ApiKind) -> str:
         reduced["x-ms-paths"] = {path: item for path, item in paths.items() if "?" in path}
     if copy.schemas:
         reduced["components"] = {"schemas": copy.schemas}
-    return sealed(json.dumps(reduced, indent=2, ensure_ascii=False, default=str) + "\n")
+    return sealed(json.dumps(reduced, indent=2, ensure_ascii=False, default=str) + "\n"), copy.notes
 
 
 def _info(document: Mapping[str, Any], name: str) -> str | None:

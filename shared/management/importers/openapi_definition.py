@@ -1,11 +1,10 @@
 """What of an OpenAPI document's operations an import keeps: parameters, bodies, headers, their schemas, examples."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from shared.config.definition import Body, OperationDefinition, Parameter, definition_of
-from shared.config.openapi import identified
 from shared.config.openapi_schemas import Schemas
 from shared.config.responses import Representation, Responses, is_json
 
@@ -14,23 +13,27 @@ PREFIX = "#/components/schemas/"
 
 class Copy:
     """Operations of a document as OpenAPI 3.1 has them. `schemas` are those they refer to, without what only readers
-    need."""
+    need, `notes` tell what of them cannot be kept."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         """`document` is one that `operations_of` has read."""
         self._document = document
         self._schemas = Schemas(document, PREFIX)
+        self._problems: list[str] = []
 
-    def operation(self, operation: Mapping[str, Any], method: str) -> dict[str, Any]:
-        """Parameters, request body and responses of an operation. ValueError when its schemas cannot be read."""
-        definition = definition_of(self._document, operation, method.upper(), self._schemas)
+    def operation(self, fields: Mapping[str, str], operation: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters, request body and responses of an operation as `identified` gives it. ValueError when its schemas
+        cannot be read."""
+        definition = definition_of(self._document, operation, fields["method"], self._schemas)
+        responses = Responses(self._document, operation)
+        self._problems += [f"operation {fields['id']}: {problem}" for problem in _problems(responses)]
         made: dict[str, Any] = {}
         if definition.parameters:
             made["parameters"] = [_parameter(one) for one in definition.parameters]
         if definition.bodies:
             made["requestBody"] = {"content": {one.content_type: _media(one) for one in definition.bodies}}
-        if responses := self._responses(operation, definition):
-            made["responses"] = responses
+        if responses.by_status:
+            made["responses"] = _responses(responses, definition)
         return made
 
     @property
@@ -39,47 +42,19 @@ class Copy:
         return dict(sorted(self._schemas.named.items()))
 
     @property
-    def lost(self) -> list[str]:
-        """References to schemas that lead nowhere."""
-        return self._schemas.lost
-
-    def _responses(self, operation: Mapping[str, Any], definition: OperationDefinition) -> dict[str, Any]:
-        """One that cannot be read stays without content: beside it the default is no answer of a success."""
-        made = {}
-        for status, response in Responses(self._document, operation).by_status.items():
-            specified = definition.responses[status]
-            content = {one.content_type: _media(one) for one in specified.bodies}
-            for representation in response.representations:
-                content.setdefault(representation.content_type, {}).update(_examples(representation))
-            made[status] = {
-                "description": "",
-                **({"headers": {one.name: _header(one) for one in specified.headers}} if specified.headers else {}),
-                **({"content": content} if content else {}),
-            }
-        return made
+    def notes(self) -> list[str]:
+        """What of the operations so far cannot be kept: a sentence for bodies of mock-response, one for schemas."""
+        problems, lost = self._problems, self._schemas.lost
+        notes = []
+        if problems:
+            notes.append(f"mock-response has no body for {problems[0]}{_several(problems)}.")
+        if lost:
+            notes.append(f"Nothing is checked against $ref {lost[0]}, which leads nowhere{_several(lost)}.")
+        return notes
 
 
-def unread(document: Mapping[str, Any]) -> list[str]:
-    """What of the document cannot be kept: a sentence for bodies of mock-response, one for schemas."""
-    notes = []
-    problems = [
-        f"operation {fields['id']}: {problem}"
-        for fields, operation in identified(document)
-        for problem in _problems(Responses(document, operation))
-    ]
-    if problems:
-        notes.append(f"mock-response has no body for {problems[0]}{_several(problems)}.")
-    copy = Copy(document)
-    for fields, operation in identified(document):
-        copy.operation(operation, fields["method"])
-    if lost := copy.lost:
-        notes.append(f"Nothing is checked against $ref {lost[0]}, which leads nowhere{_several(lost)}.")
-    return notes
-
-
-def _several(listed: Iterable[str]) -> str:
-    count = len(list(listed))
-    return f" ({count} such places)" if count > 1 else ""
+def _several(listed: Sequence[str]) -> str:
+    return f" ({len(listed)} such places)" if len(listed) > 1 else ""
 
 
 def _problems(responses: Responses) -> Iterator[str]:
@@ -88,6 +63,22 @@ def _problems(responses: Responses) -> Iterator[str]:
         for representation in response.representations:
             if not representation.examples:
                 yield from representation.problems
+
+
+def _responses(responses: Responses, definition: OperationDefinition) -> dict[str, Any]:
+    """One that cannot be read stays without content: beside it the default is no answer of a success."""
+    made = {}
+    for status, response in responses.by_status.items():
+        specified = definition.responses[status]
+        content = {one.content_type: _media(one) for one in specified.bodies}
+        for representation in response.representations:
+            content.setdefault(representation.content_type, {}).update(_examples(representation))
+        made[status] = {
+            "description": "",
+            **({"headers": {one.name: _header(one) for one in specified.headers}} if specified.headers else {}),
+            **({"content": content} if content else {}),
+        }
+    return made
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

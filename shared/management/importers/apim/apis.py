@@ -18,7 +18,6 @@ from shared.management.importers.apim.part import Part
 from shared.management.importers.apim.versions import path_of
 from shared.management.importers.importer import Entry, ImportFailed, LeftOut
 from shared.management.importers.openapi import genai_of, kind_of, minimal
-from shared.management.importers.openapi_definition import unread
 from shared.policies.document import DocumentErrors
 from shared.policies.document import read_document as read_policy
 
@@ -66,9 +65,10 @@ def _part(id: str, resource: Resource, service: Resource, products: Collection[s
     file = f"apis/{id}.openapi.json"
     value = _settings(resource, path, kind.name)
     try:
-        documents = {file: minimal(specification.document, resource.text("serviceUrl"), kind)}
+        copy, notes = minimal(specification.document, resource.text("serviceUrl"), kind)
     except ValueError as problem:
         raise CannotImport(str(problem)) from problem
+    documents = {file: copy}
     entries = []
     if backend := _own_backend(resource):
         value["backend"] = f"{id}-endpoint"
@@ -84,9 +84,7 @@ def _part(id: str, resource: Resource, service: Resource, products: Collection[s
     operations, policies, left_out = _operations_with_policy(id, resource, specification, kind)
     if operations:
         value["operations"] = operations
-    left_out += [
-        LeftOut(f"parts of the definition of API {id}", sentence) for sentence in unread(specification.document)
-    ]
+    left_out += [LeftOut(f"parts of the definition of API {id}", note) for note in notes]
     if resource.part("authenticationSettings"):
         why = "they only serve the developer portal; what callers must show is in the policies"
         left_out.append(LeftOut(f"authentication settings of API {id}", why))
