@@ -251,16 +251,22 @@ def canonical_path(raw: str) -> str | None:
             return None
     if not path.startswith("/") or not path.isascii() or not path.isprintable() or set(path) & set(" #\\"):
         return None
-    decoded, previous = path, ""
-    for _ in range(4):  # a backend behind several proxies may decode more than once
-        if decoded == previous:
-            break
-        previous, decoded = decoded, unquote(decoded)
+    decoded = fully_decoded(path)
     if "\0" in decoded:
         return None
     segments = re.split(r"[/\\]", decoded)
     # `..;x` is a dot segment to servers that know path parameters
     return None if any(segment.partition(";")[0].strip() in (".", "..") for segment in segments) else path
+
+
+def fully_decoded(path: str) -> str:
+    """The path with its percent-encoding undone, several times: a backend behind proxies may decode more than once."""
+    decoded, previous = path, ""
+    for _ in range(4):
+        if decoded == previous:
+            break
+        previous, decoded = decoded, unquote(decoded)
+    return decoded
 
 
 def query_parameters(query: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 from urllib.parse import unquote
 
-from shared.message import query_parameters
+from shared.message import fully_decoded, query_parameters
 
 T = TypeVar("T")
 
@@ -77,7 +77,18 @@ class Operations(Generic[T]):
                 self._open.setdefault(template.method, []).append(template)
 
     def match(self, method: str, path: str, query: str) -> tuple[T, dict[str, str]] | None:
-        """The operation for a canonical path below the API and a query without `?`, with its matched parameters."""
+        """The operation for a canonical path below the API and a query without `?`, with its matched parameters. None
+        for a path that is another operation's as some servers read it: what that one's policies ask for, and this
+        one's do not, would be passed by."""
+        found = self._first(method, path, query)
+        if found is not None and ("%" in path or ";" in path):
+            for other in other_readings(path):
+                meant = self._first(method, other, query)
+                if meant is not None and meant[0] is not found[0]:
+                    return None
+        return found
+
+    def _first(self, method: str, path: str, query: str) -> tuple[T, dict[str, str]] | None:
         for template in self._literal.get((method, path.rstrip("/").lower()), ()):
             captured = _captured(template, (), query)
             if captured is not None:
@@ -89,6 +100,14 @@ class Operations(Generic[T]):
                 if captured is not None:
                     return template.target, captured
         return None
+
+
+def other_readings(path: str) -> set[str]:
+    """The path as servers read it that decode all of it before they look at its segments, or drop what follows a `;` in
+    each (RFC 3986 section 3.3 leaves both `;` and what is encoded to them)."""
+    decoded = fully_decoded(path).replace("\\", "/")
+    dropped = {re.sub(";[^/]*", "", one) for one in (path, decoded)}
+    return {re.sub("/{2,}", "/", one) for one in {decoded, *dropped}} - {path}
 
 
 def _captured(template: Template[T], values: Sequence[str | None], query: str) -> dict[str, str] | None:
