@@ -1,5 +1,6 @@
 """What the limits on calls and bandwidth share: their refusals, and what they tell of what is left."""
 
+from shared.config.declared import HeaderName
 from shared.context import Context
 from shared.errors import GatewayError
 from shared.errors import Refusal as Refused
@@ -14,11 +15,11 @@ FOREVER = float("inf")
 class RateReport(Policy):
     """The attributes by which rate limits tell what is left and when to come back."""
 
-    retry_after_header_name: str = "Retry-After"
+    retry_after_header_name: HeaderName = "Retry-After"
     retry_after_variable_name: str | None = None
-    remaining_calls_header_name: str | None = None
+    remaining_calls_header_name: HeaderName | None = None
     remaining_calls_variable_name: str | None = None
-    total_calls_header_name: str | None = None
+    total_calls_header_name: HeaderName | None = None
 
     def tell(self, ctx: Context, key: str, limit: Limit) -> None:
         """Put what is left into variables now and into headers when the response leaves."""

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from shared.config.declared import HeaderName
 from shared.context import Context
 from shared.errors import GatewayError
 from shared.errors import Refusal as Refused
@@ -24,7 +25,8 @@ from shared.stores.estimates import FIRST_GUESS, Estimates
 from shared.stores.limits import Limit, OnStorageError, Quota, Refusal, Window
 from shared.stores.periods import Calendar
 
-Tokens = Annotated[int, Field(gt=0)]
+# At most what an entity's 64 bits hold with room to spare.
+Tokens = Annotated[int, Field(gt=0, le=10**15)]
 Reserve = Literal["predict", "strict", "none"]
 Period = Literal["Hourly", "Daily", "Weekly", "Monthly", "Yearly"]
 
@@ -126,13 +128,13 @@ class LlmTokenLimit(Policy):
     token_quota: Expression[Tokens] | None = None
     token_quota_period: Expression[Period] | None = None
     estimate_prompt_tokens: bool = False
-    retry_after_header_name: str = "Retry-After"
+    retry_after_header_name: HeaderName = "Retry-After"
     retry_after_variable_name: str | None = None
-    remaining_quota_tokens_header_name: str | None = None
+    remaining_quota_tokens_header_name: HeaderName | None = None
     remaining_quota_tokens_variable_name: str | None = None
-    remaining_tokens_header_name: str | None = None
+    remaining_tokens_header_name: HeaderName | None = None
     remaining_tokens_variable_name: str | None = None
-    tokens_consumed_header_name: str | None = None
+    tokens_consumed_header_name: HeaderName | None = None
     tokens_consumed_variable_name: str | None = None
     reservation: Reserve = "predict"
     on_storage_error: OnStorageError = "bounded"

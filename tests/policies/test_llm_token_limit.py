@@ -515,7 +515,12 @@ def test_mistakes_in_the_document_are_told() -> None:
         "tokens-per-minute, or token-quota and token-quota-period, must be there"
     )
     assert wrong('token-quota="5"') == "token-quota and token-quota-period go together"
-    assert "tokens-per-minute" in wrong('tokens-per-minute="0"')
+    for number in ("0", "-1", "many", "1e3", "99999999999999999999"):
+        assert "tokens-per-minute" in wrong(f'tokens-per-minute="{number}"')
+    for name in ("retry-after", "remaining-tokens", "remaining-quota-tokens", "tokens-consumed"):
+        for header in ("", "two words", "broken&#10;line"):
+            found = wrong(f'tokens-per-minute="1" {name}-header-name="{header}"')
+            assert f"{name}-header-name: not a header name" in found
     assert "Hourly" in wrong('token-quota="5" token-quota-period="day"')
     assert "reservation" in wrong('tokens-per-minute="1" reservation="sometimes"')
     assert "policy expressions are not allowed here" in wrong('tokens-per-minute="1" shards="@(context.Api.Id.Length)"')

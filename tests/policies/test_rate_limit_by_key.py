@@ -79,3 +79,6 @@ def test_different_limits_of_a_key_share_its_count(backend: Backend) -> None:
 def test_mistakes_are_told() -> None:
     assert any("300" in problem for problem in problems(rule('counter-key="k" calls="1" renewal-period="400"')))
     assert any("counter-key is required" in problem for problem in problems(rule('calls="1" renewal-period="4"')))
+    for header in ("retry-after", "remaining-calls", "total-calls"):
+        (problem,) = problems(rule(f'counter-key="k" calls="1" renewal-period="4" {header}-header-name="two words"'))
+        assert f"{header}-header-name: not a header name" in problem
