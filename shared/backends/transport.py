@@ -74,14 +74,6 @@ def build_request(
     return httpx.Request(method, origin, headers=headers, stream=stream, extensions=merged)
 
 
-def exchange_facts(error: BaseException) -> dict[str, bool]:
-    """What is known about the exchange that raised a transport's error: ``reused`` (the connection had carried others
-    before), ``request_sent`` (bytes of the request may have reached the backend), ``response_started`` (bytes of an
-    answer came). Empty for an error from elsewhere."""
-    facts: dict[str, bool] = getattr(error, "exchange_facts", {})
-    return facts
-
-
 class Transport(httpx.AsyncBaseTransport):
     """Sends requests over HTTP/1.1 and streams the raw bytes of the answers.
 
@@ -103,8 +95,8 @@ class Transport(httpx.AsyncBaseTransport):
     not: a backend that died over it looks the same as one that never read it. Connections known to be closed are not
     used in the first place, and a server's ``Keep-Alive: timeout`` is honoured.
 
-    Raises httpx's transport errors; ``exchange_facts`` tells more about one. Belongs to the event loop that uses it
-    first. A response's stream must be read to its end or closed.
+    Raises httpx's transport errors. Belongs to the event loop that uses it first. A response's stream must be read to
+    its end or closed.
     """
 
     def __init__(
@@ -205,13 +197,12 @@ class Transport(httpx.AsyncBaseTransport):
 class _Body(httpx.AsyncByteStream):
     """A response body that is still arriving; frees its connection with the last byte, or ends it when left early."""
 
-    __slots__ = ("_connection", "_pool", "_reused", "_timeout")
+    __slots__ = ("_connection", "_pool", "_timeout")
 
     def __init__(self, pool: ConnectionPool, connection: Connection, timeout: float | None) -> None:
         self._pool = pool
         self._connection: Connection | None = connection
         self._timeout = timeout
-        self._reused = connection.exchanges > 1
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         connection = self._connection
@@ -221,9 +212,8 @@ class _Body(httpx.AsyncByteStream):
             if not (connection.buffered or connection.complete):
                 try:
                     await connection.receive_more(self._timeout)
-                except httpx.TransportError as error:
+                except httpx.TransportError:
                     self._connection = None
-                    _note(error, connection, reused=self._reused)
                     raise
                 except BaseException:
                     self._abort()
@@ -268,7 +258,6 @@ async def _exchange(
         await connection.receive_head()
     except httpx.TransportError as error:
         error.request = request
-        _note(error, connection, reused=reused)
         raise
     except BaseException:
         connection.abort()
@@ -288,13 +277,7 @@ async def _acquire(pool: ConnectionPool, timeouts: Timeouts, request: httpx.Requ
         return await pool.acquire(timeouts.pool, timeouts.connect)
     except httpx.TransportError as error:
         error.request = request
-        vars(error)["exchange_facts"] = {"reused": False, "request_sent": False, "response_started": False}
         raise
-
-
-def _note(error: httpx.TransportError, connection: Connection, *, reused: bool) -> None:
-    facts = {"reused": reused, "request_sent": True, "response_started": connection.received}
-    vars(error)["exchange_facts"] = facts
 
 
 def _pool_key(request: httpx.Request) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.backends.transport import Transport, build_request, exchange_facts
+from shared.backends.transport import Transport, build_request
 from tests.support.raw_server import Peer, RawServer, raw_server
 from tests.support.waiting import soon
 
@@ -36,9 +36,8 @@ async def test_connect_timeout() -> None:
 
     async with Transport(environ={}, resolve=never) as sender:
         request = build_request("GET", httpx.URL("http://backend.test"), b"/", headers=[], timeout={"connect": 0.05})
-        with pytest.raises(httpx.ConnectTimeout) as caught:
+        with pytest.raises(httpx.ConnectTimeout):
             await sender.handle_async_request(request)
-        assert exchange_facts(caught.value) == {"reused": False, "request_sent": False, "response_started": False}
         assert sender.open_connections == 0
 
 
@@ -55,10 +54,9 @@ async def test_unknown_name_is_connect_error() -> None:
 async def test_headers_timeout(limits: dict[str, float | None]) -> None:
     async with raw_server(hang) as server, Transport(environ={}) as sender:
         started = time.monotonic()
-        with pytest.raises(httpx.ReadTimeout, match="headers") as caught:
+        with pytest.raises(httpx.ReadTimeout, match="headers"):
             await call(sender, server, "POST", body=b"x", timeout=limits)
         assert 0.04 < time.monotonic() - started < 5
-        assert exchange_facts(caught.value) == {"reused": False, "request_sent": True, "response_started": False}
         await soon(lambda: (sender.open_connections, server.ended) == (0, 1))
 
 
@@ -222,11 +220,10 @@ async def test_what_came_before_the_break_is_delivered() -> None:
         response = await sender.handle_async_request(build_request("GET", server.origin, b"/", headers=[]))
         assert isinstance(response.stream, httpx.AsyncByteStream)
         received = []
-        with pytest.raises(httpx.RemoteProtocolError, match="in the middle") as caught:
+        with pytest.raises(httpx.RemoteProtocolError, match="in the middle"):
             async for piece in response.stream:
                 received.append(piece)
         assert received == [b"hello"]
-        assert exchange_facts(caught.value)["response_started"]
 
 
 @pytest.mark.parametrize(
