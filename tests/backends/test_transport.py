@@ -371,7 +371,7 @@ async def test_error_of_body_stream_reaches_caller() -> None:
     async with raw_server(script) as server, transport() as sender:
         with pytest.raises(LookupError, match="the client left"):
             await sender.handle_async_request(build_request("POST", server.origin, b"/", headers=[], body=body()))
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(10):
             await ended.wait()
 
 

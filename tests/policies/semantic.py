@@ -78,7 +78,7 @@ class Cached:
     def kept(self, count: int = 1) -> None:
         """Wait until so many answers have been kept in all."""
         counts = self.gateway.app.semantic_caching.cache.counts
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while counts.stored < count:
             assert time.monotonic() < deadline, f"{counts.stored} of {count} answers were kept"
             time.sleep(0.005)

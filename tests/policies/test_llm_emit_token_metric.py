@@ -59,7 +59,7 @@ class Counted:
 
     def wait(self, calls: int = 1, namespace: str = "n") -> None:
         """Wait until so many calls have been counted: an answer may be with its caller before that."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while self._calls(namespace) < calls:
             assert time.monotonic() < deadline, f"{calls} calls, but {self.series}"
             time.sleep(0.01)

@@ -240,7 +240,7 @@ def test_a_schema_that_changes_is_read_anew(echo: Service) -> None:
         post = partial(httpx.post, f"{gateway.url}/api/x", json={"b": 1}, headers=gateway.key)
         assert post().status_code == 400
         (gateway.folder / "schemas/chat.json").write_text('{"required": ["b"]}')
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while post().status_code != 200:
             assert time.monotonic() < deadline
             time.sleep(0.05)

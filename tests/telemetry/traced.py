@@ -42,7 +42,7 @@ class Traced:
 
     def wait_for(self, find: Callable[[], T]) -> T:
         """What `find` gives, once that is something."""
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while not (found := find()):
             assert time.monotonic() < deadline, "nothing has come"
             time.sleep(0.02)
