@@ -13,6 +13,8 @@ T = TypeVar("T")
 _PARAMETER = re.compile(r"\{([^{}]+)\}")
 _REST = re.compile(r"/(?:\*|\{\*([^{}]+)\})$")
 
+_WILDCARD = (3, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Template(Generic[T]):
@@ -25,6 +27,10 @@ class Template(Generic[T]):
     query: tuple[tuple[str, str | None, str], ...]
     weight: tuple[tuple[int, int], ...]
     literal: str | None
+
+    def takes_the_rest_of(self, other: "Template[T]") -> bool:
+        """Whether this is a template with a wildcard that is wider than the other."""
+        return self.weight[-1] == _WILDCARD and self.weight > other.weight
 
 
 def compile_template(target: T, method: str, url_template: str) -> Template[T]:
@@ -53,7 +59,7 @@ def compile_template(target: T, method: str, url_template: str) -> Template[T]:
         required.append((unquote(name), parameter[1] if parameter else None, unquote(value)))
     # A literal segment is more exact than one with a parameter, and that the more so the more of it is literal.
     weight = tuple((2, -len(_PARAMETER.sub("", part))) if "{" in part else (1, 0) for part in stem.split("/")[1:])
-    weight += ((3, 0),) if wildcard else ((0, 0),)
+    weight += (_WILDCARD,) if wildcard else ((0, 0),)
     literal = stem.rstrip("/").lower() if not names and not wildcard else None
     return Template(
         target, method, re.compile(pattern, re.IGNORECASE | re.DOTALL), tuple(names), tuple(required), weight, literal
@@ -79,26 +85,29 @@ class Operations(Generic[T]):
     def match(self, method: str, path: str, query: str) -> tuple[T, dict[str, str]] | None:
         """The operation for a canonical path below the API and a query without `?`, with its matched parameters. None
         for a path that is another operation's as some servers read it: what that one's policies ask for, and this
-        one's do not, would be passed by."""
+        one's do not, would be passed by. A wider one with a wildcard is no other: it takes what is left."""
         found = self._first(method, path, query)
-        if found is not None and ("%" in path or ";" in path):
+        if found is None:
+            return None
+        template, captured = found
+        if "%" in path or ";" in path:
             for other in other_readings(path):
                 meant = self._first(method, other, query)
-                if meant is not None and meant[0] is not found[0]:
+                if meant is not None and meant[0] is not template and not meant[0].takes_the_rest_of(template):
                     return None
-        return found
+        return template.target, captured
 
-    def _first(self, method: str, path: str, query: str) -> tuple[T, dict[str, str]] | None:
+    def _first(self, method: str, path: str, query: str) -> tuple[Template[T], dict[str, str]] | None:
         for template in self._literal.get((method, path.rstrip("/").lower()), ()):
             captured = _captured(template, (), query)
             if captured is not None:
-                return template.target, captured
+                return template, captured
         for template in self._open.get(method, ()):
             found = template.pattern.fullmatch(path)
             if found is not None:
                 captured = _captured(template, found.groups(), query)
                 if captured is not None:
-                    return template.target, captured
+                    return template, captured
         return None
 
 
