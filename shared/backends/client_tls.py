@@ -5,7 +5,7 @@ import ssl
 from collections import OrderedDict
 from pathlib import Path
 
-from shared.backends.tls import client_context, show_certificate
+from shared.backends.tls import declared_context, show_certificate
 from shared.config.backends import Tls
 from shared.config.certificates import ClientCertificate
 from shared.errors import PolicyFailed
@@ -52,11 +52,6 @@ class ClientTls:
 
 
 def _make(certificate: ClientCertificate, tls: Tls, folder: Path | None) -> ssl.SSLContext:
-    context = client_context(
-        validate_certificate_chain=tls.validate_certificate_chain,
-        validate_certificate_name=tls.validate_certificate_name,
-    )
-    if tls.ca_file and folder is not None:
-        context.load_verify_locations(folder / tls.ca_file)
+    context = declared_context(tls, folder)
     show_certificate(context, certificate.pem)
     return context

@@ -1,14 +1,13 @@
 """A declared backend made ready to be called: where it is, what it must be shown, how long it may take."""
 
 import re
-import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import httpx
 
-from shared.backends.tls import client_context
+from shared.backends.tls import declared_context
 from shared.config.backends import Backend, ManagedIdentity, Timeouts, Tls
 from shared.context import BackendInfo
 from shared.message import RawHeaders, encode_value
@@ -85,14 +84,8 @@ def _seconds(timeouts: Timeouts) -> dict[str, float]:
 def _tls_extension(tls: Tls, folder: Path) -> dict[str, object]:
     if tls == Tls():
         return {}
-    context: ssl.SSLContext = client_context(
-        validate_certificate_chain=tls.validate_certificate_chain,
-        validate_certificate_name=tls.validate_certificate_name,
-        certificate=folder / tls.client_certificate_file if tls.client_certificate_file else None,
-    )
-    if tls.ca_file:
-        context.load_verify_locations(folder / tls.ca_file)
-    return {"ssl_context": context}
+    own = folder / tls.client_certificate_file if tls.client_certificate_file else None
+    return {"ssl_context": declared_context(tls, folder, own)}
 
 
 def split_url(url: str) -> tuple[httpx.URL, str]:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import certifi
 
+from shared.config.backends import Tls
+from shared.config.certificates import parse_certificate
+
 _ALPN = ["http/1.1"]
 
 
@@ -22,16 +25,14 @@ def client_context(
     validate_certificate_chain: bool = True,
     validate_certificate_name: bool = True,
     certificate: Path | None = None,
-    key: Path | None = None,
-    password: str | None = None,
 ) -> ssl.SSLContext:
     """A context that speaks HTTP/1.1 only.
 
     The two switches are APIM's ``tls.validateCertificateChain`` and ``tls.validateCertificateName``. Trusted are the
     system's issuers and certifi's; ``SSL_CERT_FILE`` or ``SSL_CERT_DIR`` replace both. ``certificate`` is the client's
-    own: a PEM file (``key`` when the private key lies apart) or a ``.pfx``/``.p12`` file. Reads files: build it when
+    own with its key: a PEM file, or a ``.pfx``/``.p12`` file without a password. Reads files: build it when
     configuration is loaded, not per request. Raises ``OSError`` and ``ssl.SSLError`` for files that cannot be used,
-    ``ValueError`` for a PFX without certificate or key or with another password.
+    ``ValueError`` for a PFX that is none, has a password or no key.
     """
     if validate_certificate_chain:
         context = ssl.create_default_context()
@@ -46,7 +47,19 @@ def client_context(
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(_ALPN)
     if certificate is not None:
-        _load_certificate(context, certificate, key, password)
+        _load_certificate(context, certificate)
+    return context
+
+
+def declared_context(declared: Tls, folder: Path | None, certificate: Path | None = None) -> ssl.SSLContext:
+    """`client_context` as a backend declares it, with the authorities it trusts besides; they are in `folder`."""
+    context = client_context(
+        validate_certificate_chain=declared.validate_certificate_chain,
+        validate_certificate_name=declared.validate_certificate_name,
+        certificate=certificate,
+    )
+    if declared.ca_file and folder is not None:
+        context.load_verify_locations(folder / declared.ca_file)
     return context
 
 
@@ -81,11 +94,14 @@ def _name_fits(pattern: str, host: str) -> bool:
     return pattern == host
 
 
-def _load_certificate(context: ssl.SSLContext, certificate: Path, key: Path | None, password: str | None) -> None:
+def _load_certificate(context: ssl.SSLContext, certificate: Path) -> None:
     if certificate.suffix.lower() not in (".pfx", ".p12"):
-        context.load_cert_chain(certificate, key, password)
+        context.load_cert_chain(certificate)
         return
-    show_certificate(context, _pem_of_pfx(certificate.read_bytes(), password))
+    own = parse_certificate(certificate.read_bytes())
+    if not own.has_key:
+        raise ValueError(f"{certificate.name} has no private key")
+    show_certificate(context, own.pem)
 
 
 def show_certificate(context: ssl.SSLContext, pem: bytes) -> None:
@@ -98,15 +114,3 @@ def show_certificate(context: ssl.SSLContext, pem: bytes) -> None:
         context.load_cert_chain(name)
     finally:
         os.unlink(name)
-
-
-def _pem_of_pfx(data: bytes, password: str | None) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, pkcs12
-
-    secret = password.encode() if password is not None else None
-    key, certificate, chain = pkcs12.load_key_and_certificates(data, secret)
-    if key is None or certificate is None:
-        raise ValueError("the PFX file needs a certificate and its private key")
-    parts = [key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())]
-    parts += [each.public_bytes(Encoding.PEM) for each in (certificate, *chain)]
-    return b"".join(parts)

@@ -30,8 +30,8 @@ class Issued:
         path.write_bytes(key + self.certificate.public_bytes(Encoding.PEM))
         return path
 
-    def pfx(self, path: Path, password: str) -> Path:
-        encryption = BestAvailableEncryption(password.encode())
+    def pfx(self, path: Path, password: str | None = None) -> Path:
+        encryption = BestAvailableEncryption(password.encode()) if password else NoEncryption()
         path.write_bytes(pkcs12.serialize_key_and_certificates(b"it", self.key, self.certificate, None, encryption))
         return path
 
