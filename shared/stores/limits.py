@@ -118,8 +118,9 @@ class Admission:
 class Refusal:
     """No room. ``which`` says why; for a quota, ``quota`` is the one that is used up.
 
-    ``retry_after``: seconds until the amount would fit if nobody used more. ``fits``: False when it never can, because
-    the amount is larger than the whole limit. ``remaining``: what is left of the limit that refused.
+    ``retry_after``: seconds until the amount would fit if nobody used more, of a window never more than its length: its
+    last bucket may be left then, of a minute a second and a tenth. ``fits``: False when it never can, because the
+    amount is larger than the whole limit. ``remaining``: what is left of the limit that refused.
     """
 
     which: Literal["window", "quota", "contention", "storage"]

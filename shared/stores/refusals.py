@@ -15,7 +15,9 @@ def refusal(
 ) -> Refusal | None:
     """Say why ``needed`` more does not fit into this shard, None when it does; the longest wait counts.
 
-    ``amount`` is what the request asked for in all.
+    ``amount`` is what the request asked for in all. A bucket leaves up to its own length after the window is over, but
+    nobody is told more than the window: it is the number the operator wrote down, and clients follow a Retry-After of
+    a minute that ignore a longer one and come back at once. Who comes back too early for that is told the rest.
     """
     found: Refusal | None = None
     if shard.limit is not None:
@@ -24,7 +26,8 @@ def refusal(
             bucket = draft.ring.frees(needed - left)
             wait = buckets.window if bucket is None else buckets.leaves(bucket) - now
             remaining = max(0, left) * limit.shards
-            found = Refusal("window", max(_AT_LEAST, wait), remaining, amount <= shard.limit)
+            told = min(max(_AT_LEAST, wait), buckets.window)
+            found = Refusal("window", told, remaining, amount <= shard.limit)
     for quota, most, use in zip(limit.quotas, shard.quota_limits, draft.quotas, strict=True):
         wait = quota.period.end(use.start) - now
         if most - use.used < needed and (found is None or wait > found.retry_after):

@@ -116,6 +116,20 @@ async def test_refusal_says_when_it_would_fit(fleet: Fleet) -> None:
 
 
 @in_virtual_time
+async def test_nobody_is_told_to_wait_longer_than_the_window(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    await asyncio.sleep(1.01 - fleet.loop.now % 1)  # a bucket has just begun: it leaves 61 seconds from now
+    assert await admitted(limiter, PER_MINUTE, 1000) == 1000
+    refusal = await refused(limiter, PER_MINUTE, 1)
+    assert refusal.retry_after == 60
+    await asyncio.sleep(refusal.retry_after)
+    rest = await refused(limiter, PER_MINUTE, 1)
+    assert 1 < rest.retry_after <= 1.1
+    await asyncio.sleep(rest.retry_after)
+    assert await admitted(limiter, PER_MINUTE, 1000) == 1000
+
+
+@in_virtual_time
 async def test_amount_beyond_the_limit_never_fits(fleet: Fleet) -> None:
     assert not (await refused(fleet.instance(), PER_MINUTE, 1001)).fits
 
