@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from shared.settings import SettingsError, from_environment, is_local
+from shared.settings import SettingsError, config_file, from_environment, is_local
 
 # Commands with a file of their own: imported when asked for, so that serving starts without them.
 MANAGEMENT = {
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("serve", help="serve the gateway on this machine")
-    parser.add_argument("--config", type=Path, help="gateway.yaml (default: GATEWAY_CONFIG or ./gateway.yaml)")
+    parser.add_argument("--config", type=Path, help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=_port, default=7071, help="0 takes a free one")
     parser.add_argument(
@@ -112,7 +112,9 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = commands.add_parser("check", help="validate a configuration and print every problem")
-    parser.add_argument("file", nargs="?", type=Path, help="default: GATEWAY_CONFIG, or gateway.yaml")
+    parser.add_argument(
+        "file", nargs="?", type=Path, help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)"
+    )
     parser.add_argument("--no-secrets", action="store_true", help="do without values that only the deployed app has")
     parser.set_defaults(run=_check)
 
@@ -120,7 +122,7 @@ def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def _check(arguments: argparse.Namespace) -> int:
     from shared.management.check import check
 
-    file = arguments.file or Path(os.environ.get("GATEWAY_CONFIG") or "gateway.yaml")
+    file = arguments.file or config_file(os.environ)
     problems = asyncio.run(check(file, os.environ, placeholders=arguments.no_secrets))
     for problem in problems:
         print(problem)

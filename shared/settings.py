@@ -77,7 +77,7 @@ def from_environment(environment: Mapping[str, str] | None = None, *, base: Path
             raise SettingsError("app setting GATEWAY_KEY_HASH_SECRET is missing")
         secret = _local_secret(base, "key-hash-secret")
         all_access = all_access or _local_secret(base, "all-access-key")
-    config = Path(env.get("GATEWAY_CONFIG") or "gateway.yaml")
+    config = config_file(env)
     reload_seconds = env.get("GATEWAY_RELOAD_SECONDS")
     max_instances = env.get("GATEWAY_MAX_INSTANCES")
     return Settings(
@@ -95,6 +95,11 @@ def from_environment(environment: Mapping[str, str] | None = None, *, base: Path
         telemetry=telemetry_settings(env),
         environment=env,
     )
+
+
+def config_file(environment: Mapping[str, str]) -> Path:
+    """The configuration as the environment names it."""
+    return Path(environment.get("GATEWAY_CONFIG") or "gateway.yaml")
 
 
 def telemetry_settings(environment: Mapping[str, str]) -> TelemetrySettings | None:

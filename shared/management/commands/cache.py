@@ -41,7 +41,9 @@ def add_arguments(subparsers: Any) -> None:
     calibrate.add_argument("--backend", required=True, metavar="ID", help="the embeddings-backend-id of the policy")
     calibrate.add_argument("--model", default="text-embedding-3-small", help="where the URL names no deployment")
     calibrate.add_argument("--dimensions", type=int, help="default: as many as the model has")
-    calibrate.add_argument("--config", metavar="FILE", help="configuration file (default: GATEWAY_CONFIG)")
+    calibrate.add_argument(
+        "--config", metavar="FILE", help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)"
+    )
     stats = verbs.add_parser("stats", help="entries and bytes by API and by namespace")
     purge = verbs.add_parser("purge", help="delete what has expired, or all of an API, or everything")
     what = purge.add_mutually_exclusive_group()

@@ -20,6 +20,7 @@ from shared.management.importers.arm import Arm
 from shared.management.importers.carry_out import Prepared, prepare
 from shared.management.importers.discovery import arm_url
 from shared.management.importers.importer import Importer, ImportFailed, ImportPlan, Outside, Prompt, TokenSource
+from shared.settings import config_file
 
 if TYPE_CHECKING:
     from argparse import _SubParsersAction
@@ -39,7 +40,9 @@ def add_arguments(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
             usage="%(prog)s [options]",
             allow_abbrev=False,  # an option added later must not change what a script's short form means
         )
-        parser.add_argument("--config", metavar="FILE", help="default: GATEWAY_CONFIG, or gateway.yaml")
+        parser.add_argument(
+            "--config", metavar="FILE", help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)"
+        )
         parser.add_argument("--dry-run", action="store_true", help="show what would change, as a diff")
         parser.add_argument("--force", action="store_true", help="overwrite documents that were edited by hand")
         parser.add_argument("--json", action="store_true", help="print JSON")
@@ -75,7 +78,7 @@ async def import_api(
 
     Prints to standard output and error and returns the exit code.
     """
-    config = _config_file(arguments, environment)
+    config = _config(arguments, environment)
     importer: Importer = next(one for one in IMPORTERS if one.name == arguments.source)
     outside = Outside(environment, token, prompt, _read_secret)
     try:
@@ -104,8 +107,8 @@ async def import_api(
     return 0
 
 
-def _config_file(arguments: Namespace, environment: Mapping[str, str]) -> Path:
-    return Path(arguments.config or environment.get("GATEWAY_CONFIG") or "gateway.yaml").absolute()
+def _config(arguments: Namespace, environment: Mapping[str, str]) -> Path:
+    return Path(arguments.config or config_file(environment)).absolute()
 
 
 async def _grant(arguments: Namespace, plan: ImportPlan, outside: Outside) -> None:
