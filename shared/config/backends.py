@@ -8,6 +8,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from shared.config.declared import Declared, Duration, HeaderName, Identifier
 from shared.message import TOKEN
 
+HTTP_URL = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?")
+WHAT_URL_IS = "http(s)://host[:port][/path] without query, fragment or credentials"
+
 MOST_MEMBERS = 30
 FIVE_MINUTES = 300.0
 
@@ -262,8 +265,8 @@ class Backend(Declared):
     @classmethod
     def _http_url(cls, value: str) -> str:
         value = value.strip()  # a file's or a secret's text often ends in a line feed
-        if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", value):
-            raise ValueError("must be http(s)://host[:port][/path] without query, fragment or credentials")
+        if not HTTP_URL.fullmatch(value):
+            raise ValueError(f"must be {WHAT_URL_IS}")
         return value.rstrip("/")
 
     @model_validator(mode="after")

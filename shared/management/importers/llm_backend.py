@@ -1,11 +1,11 @@
 """Backends that are Azure services or take a key: how the gateway shows itself to them."""
 
-import re
 from argparse import Namespace
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from shared.config.backends import HTTP_URL, WHAT_URL_IS
 from shared.management.importers import access_key
 from shared.management.importers.access_key import AccessKey
 from shared.management.importers.importer import ImportFailed, Outside
@@ -17,8 +17,8 @@ AZURE_HOSTS = ("openai.azure", "cognitiveservices.azure", "services.ai.azure")
 
 def backend_url(text: str, *, option: str) -> str:
     """A backend URL without a slash at the end. ImportFailed when it is none."""
-    if not re.fullmatch(r"https?://[^/?#@\s]+(/[^?#\s]*)?", text):
-        raise ImportFailed(f"{option} must be http(s)://host[:port][/path] without query or credentials")
+    if not HTTP_URL.fullmatch(text):
+        raise ImportFailed(f"{option} must be {WHAT_URL_IS}")
     return text.rstrip("/")
 
 
