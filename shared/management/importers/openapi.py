@@ -35,6 +35,7 @@ class OpenApi:
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the source's options."""
+        parser.usage = "%(prog)s [options] FILE_OR_URL"
         parser.add_argument("document", metavar="FILE_OR_URL", help="OpenAPI 2, 3.0 or 3.1, JSON or YAML")
         parser.add_argument("--service-url", metavar="URL", help="backend URL, in place of the document's servers")
         parser.add_argument(

@@ -21,6 +21,7 @@ class Apim:
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the source's options."""
+        parser.usage = "%(prog)s [options] FOLDER"
         parser.add_argument("folder", metavar="FOLDER", type=Path, help="the extractor's output folder")
 
     async def plan(self, arguments: Namespace, outside: Outside) -> ImportPlan:
