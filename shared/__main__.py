@@ -9,8 +9,13 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from shared.settings import SettingsError, config_file, from_environment, is_local
+
+if TYPE_CHECKING:
+    import uvicorn
 
 # Commands with a file of their own: imported when asked for, so that serving starts without them.
 MANAGEMENT = {
@@ -53,6 +58,12 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser.add_argument(
         "--reload-seconds", type=float, help="look for changed files this often (default: GATEWAY_RELOAD_SECONDS, or 2)"
     )
+    parser.add_argument(
+        "--grace-seconds",
+        type=int,
+        default=30,
+        help="how long calls may go on after Ctrl-C, which a second one cuts short (default: 30)",
+    )
     parser.set_defaults(run=_serve)
 
 
@@ -86,11 +97,19 @@ def _serve(arguments: argparse.Namespace) -> int:
         server_header=False,
         lifespan="on",
         ws="none",
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=arguments.grace_seconds,
     )
 
+    server = _server(config, arguments.grace_seconds)
+    server.run()
+    return 0 if server.started else 1
+
+
+def _server(config: "uvicorn.Config", grace: int) -> "uvicorn.Server":
+    import uvicorn
+
     class Server(uvicorn.Server):
-        """Says where it listens once it does."""
+        """Says where it listens once it does, and what it waits for at its end."""
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -98,9 +117,24 @@ def _serve(arguments: argparse.Namespace) -> int:
                 host, port = server.sockets[0].getsockname()[:2]
                 print(f"listening on http://{host}:{port}", flush=True)
 
-    server = Server(config)
-    server.run()
-    return 0 if server.started else 1
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            if calls := len(self.server_state.tasks):
+                told = f"{calls} call{'' if calls == 1 else 's'} may go on for {grace} s"
+                print(f"ending: {told}; Ctrl-C again cuts short", flush=True)
+            await super().shutdown(sockets)
+
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            # Not uvicorn's way of leaving at once, in which the app could not give back what it has of limits.
+            if self.should_exit and self.server_state.tasks:
+                asyncio.get_running_loop().call_soon_threadsafe(self.cut_short)
+            else:
+                super().handle_exit(sig, frame)
+
+        def cut_short(self) -> None:
+            for task in self.server_state.tasks:
+                task.cancel()
+
+    return Server(config)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -146,7 +146,8 @@ def _gateway(port: int, env: Mapping[str, str], storage: Azurite) -> ChildProces
     func = shutil.which("func")
     if func is None:
         print("gateway: local ASGI server (Azure Functions Core Tools are not installed)")
-        command = [sys.executable, "-m", "shared", "serve", "--port", str(port)]
+        # Shorter than what a child is given to end in.
+        command = [sys.executable, "-m", "shared", "serve", "--port", str(port), "--grace-seconds", "3"]
         return ChildProcess(command, env={"PYTHONUNBUFFERED": "1", **env}, on_line=print)
     print("gateway: Azure Functions Core Tools")
     settings = {

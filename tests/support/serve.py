@@ -32,10 +32,10 @@ class RunningGateway:
 
 @contextmanager
 def gateway(
-    config: Path, *, port: int = 0, env: Mapping[str, str] | None = None, python: str = sys.executable
+    config: Path, *options: str, port: int = 0, env: Mapping[str, str] | None = None, python: str = sys.executable
 ) -> Iterator[RunningGateway]:
     """Run `python -m shared serve` on `config` until the block ends; raises ProcessFailed when it does not come up."""
-    command = [python, "-m", "shared", "serve", "--config", str(config), "--port", str(port)]
+    command = [python, "-m", "shared", "serve", "--config", str(config), "--port", str(port), *options]
     with ChildProcess(command, env={"PYTHONUNBUFFERED": "1", **(env or {})}) as process:
         yield RunningGateway(process.wait_for_line("listening on ").rstrip("/"), process)
 
