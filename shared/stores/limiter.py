@@ -3,7 +3,7 @@
 import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from shared.stores.breaker import Breaker
 from shared.stores.clock import Clock
@@ -46,7 +46,8 @@ class Limiter:
         """``clock``: a ``StorageClock`` fed by the table. ``writer``: a name no other instance ever has; else drawn.
 
         ``max_instances``: what a scaled-out gateway grows to; bounds what a fresh one admits in a storage outage.
-        ``max_counters``: how many counters stay in memory (about 2 KiB each); idle ones go back to storage.
+        ``max_counters``: how many counters stay in memory (about 5 KiB each); idle ones go back to storage, and as many
+        again may wait for that. What is beyond is forgotten as if the process had died.
         """
         random_source = chance or random.Random(secrets.randbits(64))
         self._instance: Instance[Counter] = Instance(
@@ -119,6 +120,8 @@ class Limiter:
                 break
             counter.recent = False
             counters[oldest] = counter
+        if len(self._leaving) >= self._max_counters:
+            self._instance.dirty.discard(self._leaving.pop(next(iter(self._leaving))))
         self._leaving[oldest] = counter
         self._instance.dirty.add(counter)
 
@@ -128,7 +131,7 @@ class Limiter:
         if flusher is not None:
             flusher.cancel()
             await asyncio.wait([flusher])
-        await self._give_back(list(self._instance.dirty))
+        await self._give_back(self._instance.dirty)
 
     def abandon(self) -> None:
         """Stop at once and write nothing more, as a killed process would: for simulations of one."""
@@ -140,16 +143,19 @@ class Limiter:
     async def flush(self) -> None:
         """Write what is due now and return counters that were pushed out of memory."""
         now = self._instance.clock()
-        await self._give_back(list(self._leaving.values()))
+        await self._give_back(self._leaving.values())
         self._leaving = {name: counter for name, counter in self._leaving.items() if not counter.settled()}
         for counter in list(self._instance.dirty):
             counter.flush(now)
             if counter.settled():
                 self._instance.dirty.discard(counter)
 
-    async def _give_back(self, counters: list[Counter]) -> None:
-        for start in range(0, len(counters), 16):
-            await asyncio.gather(*(counter.give_back() for counter in counters[start : start + 16]))
+    async def _give_back(self, counters: Iterable[Counter]) -> None:
+        owing = [counter for counter in counters if not counter.settled()]
+        for start in range(0, len(owing), 16):
+            await asyncio.gather(*(counter.give_back() for counter in owing[start : start + 16]))
+            if self._instance.outage.tripped:
+                return  # one of them has had the probe: nothing can be written for now
 
     async def _keep_flushing(self) -> None:
         chance = self._instance.chance

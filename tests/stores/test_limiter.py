@@ -430,6 +430,27 @@ async def test_counter_pushed_out_of_memory_gives_back(fleet: Fleet) -> None:
 
 
 @in_virtual_time
+async def test_no_outage_fills_memory_with_counters(fleet: Fleet) -> None:
+    limiter = fleet.instance(max_counters=20)
+    monthly = Limit(quotas=(Quota(1000, Calendar("Monthly")),))
+    fleet.outage(True)
+    for number in range(200):
+        await limiter.admit(f"key {number}", monthly, 10)
+    operations = fleet.operations
+    await limiter.flush()
+    assert fleet.operations - operations <= 1, "who asks whether storage answers again is one"
+    assert len(limiter._counters) + len(limiter._leaving) == 40
+    assert len(limiter._instance.dirty) <= 40
+    fleet.outage(False)
+    await asyncio.sleep(12)
+    assert len(limiter._leaving) == 0
+    reports = await fleet.admin.list_all()
+    assert {(report.key, report.quotas["q_monthly"].used) for report in reports} == {
+        (f"key {number}", 10) for number in range(160, 200)
+    }
+
+
+@in_virtual_time
 async def test_busy_counter_stays_in_memory(fleet: Fleet) -> None:
     limiter = fleet.instance(max_counters=3)
     busy = limiter.counter("k", PER_MINUTE)
