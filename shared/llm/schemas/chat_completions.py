@@ -9,13 +9,10 @@ from shared.llm.schemas.schema import (
     Schema,
     choices_in,
     choices_of,
-    note_finish,
-    note_model,
     smallest,
     text,
 )
 from shared.llm.tokens import chat_tokens
-from shared.llm.usage import Facts, openai_usage
 
 
 class ChatCompletions(Schema):
@@ -35,15 +32,6 @@ class ChatCompletions(Schema):
     def prompt_tokens(self, body: Body, model: str, count: Count) -> int:
         """Messages in their frames, tools, functions, images."""
         return chat_tokens(body, model, count)
-
-    def note(self, document: Any, facts: Facts) -> None:
-        """Note usage, model and finish reasons of a document or a chunk."""
-        if not isinstance(document, dict):
-            return
-        facts.usage = openai_usage(document.get("usage")) or facts.usage
-        note_model(document, facts)
-        for choice in choices_in(document):
-            note_finish(choice.get("finish_reason"), facts)
 
     def text(self, document: Any) -> str:
         """What the messages of a document, or the deltas of a chunk, say."""

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from shared.llm.schemas.schema import Body, Count, Schema, choices_in, choices_of, note_finish, note_model, text
+from shared.llm.schemas.schema import Body, Count, Schema, choices_in, choices_of, text
 from shared.llm.tokens import input_tokens
-from shared.llm.usage import Facts, number, openai_usage
+from shared.llm.usage import number
 
 _DEFAULT_MAX_TOKENS = 16
 
@@ -26,15 +26,6 @@ class Completions(Schema):
     def prompt_tokens(self, body: Body, model: str, count: Count) -> int:
         """All prompts, without a frame, and the suffix."""
         return input_tokens(body.get("prompt"), count) + count(text(body.get("suffix")))
-
-    def note(self, document: Any, facts: Facts) -> None:
-        """Note usage, model and finish reasons of a document or a chunk."""
-        if not isinstance(document, dict):
-            return
-        facts.usage = openai_usage(document.get("usage")) or facts.usage
-        note_model(document, facts)
-        for choice in choices_in(document):
-            note_finish(choice.get("finish_reason"), facts)
 
     def text(self, document: Any) -> str:
         """The text of all choices of a document or a chunk."""

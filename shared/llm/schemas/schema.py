@@ -50,6 +50,8 @@ class Schema:
         if isinstance(document, dict):
             facts.usage = self.usage(document) or facts.usage
             note_model(document, facts)
+            for choice in choices_in(document):
+                note_finish(choice.get("finish_reason"), facts)
 
     def text(self, document: Any) -> str:
         """The text of a whole answer, all choices together, as the model wrote it."""
