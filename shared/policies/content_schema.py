@@ -62,7 +62,10 @@ def declared_content(
         raise ValueError("the schema is not a JSON object")
     checked(schema)
     declared = {ROOT: schema, **{f"/schemas/{id}": one for id, one in known.items() if isinstance(one, dict)}}
-    registry = registry_of(overridden(declared, additional, fold_case))
+    try:
+        registry = registry_of(overridden(declared, additional, fold_case))
+    except RecursionError:
+        raise ValueError("a schema declared beside it is nested too deep for a JSON Schema") from None
     if ref:
         try:
             registry.resolver(ROOT).lookup(ref)

@@ -54,7 +54,7 @@ def checked(schema: Mapping[str, Any]) -> None:
     except jsonschema.SchemaError as error:
         raise ValueError(f"not a JSON Schema: {error.message[:200]}") from error
     except RecursionError:
-        raise ValueError("nested too deep") from None
+        raise ValueError("nested too deep for a JSON Schema") from None
 
     def readable(part: dict[str, Any]) -> dict[str, Any]:
         if isinstance(part.get("pattern"), str):

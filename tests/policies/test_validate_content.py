@@ -214,6 +214,16 @@ def test_what_is_wrong_is_told_at_load(contents: str, message: str) -> None:
     assert len(found) == 1 and message in found[0]
 
 
+@pytest.mark.parametrize(("checked", "what"), [("deep", "nested"), ("flat", "a schema declared beside it is nested")])
+def test_a_schema_that_is_nested_too_deep_is_told(checked: str, what: str) -> None:
+    config = "schemas: { deep: deep.json, flat: flat.json }"
+    deep = '{"not":' * 600 + "{}" + "}" * 600
+    inbound = checking(f'''<content schema-id="{checked}" validate-as="json" action="prevent"
+        allow-additional-properties="false" />''')
+    (found,) = problems(document(inbound=inbound), config=config, files={"deep.json": deep, "flat.json": "{}"})
+    assert found.endswith(f"validate-content/content: {what} too deep for a JSON Schema")
+
+
 def test_a_schema_file_that_cannot_be_read_is_told() -> None:
     assert "schemas.chat: chat.json" in problems(document(), config="schemas: { chat: chat.json }")[0]
 
