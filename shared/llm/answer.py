@@ -202,7 +202,7 @@ class StreamReader:
 
     def _take(self, event: bytes) -> bool:
         """Keep an event, or read it when it tells usage; True when it must be hidden."""
-        document = _parsed(data_of(event)) if tells(event, self._usage_member) else None
+        document = _document(data_of(event)) if tells(event, self._usage_member) else None
         self.size += len(event)
         if document is None:
             self._unread.append(event)
@@ -225,7 +225,7 @@ class StreamReader:
         events = Events()
         for event in (*events.feed(b"".join(unread)), events.end()):
             if with_text or self._said is not None or not self._facts.model or tells(event, b'_reason"'):
-                document = _parsed(data_of(event))
+                document = _document(data_of(event))
                 if document is not None:
                     if self._said is not None:
                         self._said.add(document)
@@ -265,7 +265,7 @@ def members_from(body: bytes, name: bytes) -> dict[str, Any] | None:
 
 
 def _parsed(data: bytes) -> Any:
-    """What JSON data says; None when it is none, such as `[DONE]`, or was cut off."""
+    """What JSON data says; None when it is none, or was cut off."""
     if not data:
         return None
     try:
@@ -275,10 +275,10 @@ def _parsed(data: bytes) -> Any:
 
 
 def _document(data: bytes) -> Any:
-    """What a whole answer says, if any parser can tell; of an array that was cut off, what had come. None when it is no
-    JSON, or another document that was cut off."""
+    """What an answer or an event says, if any parser can tell; of an array that was cut off, what had come. None when
+    it is no JSON, or another document that was cut off."""
     document = _parsed(data)
-    if document is None and data:
+    if document is None and data and data != b"[DONE]":
         try:
             return read_leniently(data)
         except ValueError:

@@ -223,6 +223,13 @@ def test_what_only_a_lenient_client_reads_is_read(changed: Callable[[bytes], byt
     assert reader.facts.id.encode()
 
 
+def test_events_with_half_a_pair_are_read() -> None:
+    halves = [b'{"choices":[{"index":0,"delta":{"content":"a \\ud83d"}}]}', b'{"usage":{"prompt_tokens":3},"x":NaN}']
+    reader, _ = read_stream(CHAT_COMPLETIONS, [b"data: " + half + b"\n\n" for half in halves])
+    assert reader.text_tokens(str.__len__) == 3
+    assert reader.usage == Usage(3, 0, 3)
+
+
 @pytest.mark.parametrize(("path", "tokens"), [("/v1/chat/completions", 10), ("/v1/embeddings", 0)])
 def test_what_was_cut_off_counts_by_its_size(path: str, tokens: int) -> None:
     reader = read_document(schema_of(path, {}), b'{"data": [{"embedding": [0.25, 0.25, 0.2')
