@@ -7,11 +7,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from shared.backends.call_span import begin_call
+from shared.backends.load_signals import retry_after
 from shared.backends.proxies import proxy_for
 from shared.backends.target import Target
 from shared.context import Context, TokenSource
@@ -260,7 +262,7 @@ async def _once(
     if status != 200:
         detail = f"status {status} {_code(response)}"
         if status in _PASSING:
-            raise _Passing(detail, _retry_after(response.headers))
+            raise _Passing(detail, _wait(response.headers))
         if status == 400 and operation == "image:analyze":
             raise SafetyRefused(detail)
         raise SafetyUnavailable(f"{operation}: {detail}")
@@ -331,11 +333,7 @@ def _code(response: Any) -> str:
         return ""
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds, from Retry-After or its finer Azure variants; a date reads as none."""
-    for name, scale in (("retry-after-ms", 0.001), ("x-ms-retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            return max(0, int(headers[name])) * scale
-        except (KeyError, ValueError):
-            continue
-    return None
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds the service asks to wait, if it does."""
+    told = {name.lower().encode(): value.encode("latin-1", "replace") for name, value in headers.items()}
+    return retry_after(told, datetime.now(UTC))
