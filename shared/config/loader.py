@@ -17,14 +17,12 @@ from shared.config.certificates import ClientCertificate
 from shared.config.models import ALL_APIS, Gateway, NamedValue
 from shared.config.named_values import NamedValues, SecretFetcher, resolve
 from shared.config.plain_data import TOO_DEEP
-from shared.config.sound_part import sound_part
+from shared.config.sound_part import Location, sound_part
 from shared.errors import Problem
 
 if TYPE_CHECKING:
     from shared.config.definition import DocumentDefinition
     from shared.config.responses import DocumentResponses
-
-Location = tuple[str | int, ...]
 
 # YAML's \u can write one; UTF-8 cannot, so it would fail whatever writes it: a header, a log, a file.
 SURROGATE = re.compile(r"[\ud800-\udfff]")

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from shared.config.models import Gateway
 
 Location = tuple[str | int, ...]
+"""A place in the file: keys, and the numbers of items."""
 
 # A mistake may hide behind another one in the same entry; what is left after so many looks is not worth a guess.
 LOOKS = 5
