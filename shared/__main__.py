@@ -30,16 +30,8 @@ MANAGEMENT = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m shared", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    _add_serve(commands)
-    _add_check(commands)
-    _add_schema(commands)
     given = list(sys.argv[1:] if arguments is None else arguments)
-    for name, module in MANAGEMENT.items():
-        if given[:1] == [name] or not given or given[0] not in {*MANAGEMENT, *commands.choices}:
-            import_module(module).add_arguments(commands)
-    parsed = parser.parse_args(given)
+    parsed = command_parser(given).parse_args(given)
     try:
         result: int = parsed.run(parsed)
         return result
@@ -50,17 +42,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+def command_parser(given: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the command in `given`; of all commands when it names none."""
+    parser = argparse.ArgumentParser(
+        prog="python -m shared",
+        description="Serve the gateway locally, check a configuration, import APIs, manage subscriptions.",
+        epilog="`python -m shared <command> --help` tells the rest.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    _add_serve(commands)
+    _add_check(commands)
+    _add_schema(commands)
+    for name, module in MANAGEMENT.items():
+        if given[:1] == [name] or not given or given[0] not in {*MANAGEMENT, *commands.choices}:
+            import_module(module).add_arguments(commands)
+    return parser
+
+
 def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("serve", help="serve the gateway on this machine")
-    parser.add_argument("--config", type=Path, help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=_port, default=7071, help="0 takes a free one")
+    summary = "serve the gateway on this machine"
+    parser = commands.add_parser("serve", help=summary, description=f"{summary}, until Ctrl-C")
     parser.add_argument(
-        "--reload-seconds", type=float, help="look for changed files this often (default: GATEWAY_RELOAD_SECONDS, or 2)"
+        "--config", type=Path, metavar="FILE", help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, for this machine)"
+    )
+    parser.add_argument("--port", type=_port, default=7071, help="port to listen on, 0 for a free one (default: 7071)")
+    parser.add_argument(
+        "--reload-seconds",
+        type=float,
+        metavar="SECONDS",
+        help="look for changed files this often (default: GATEWAY_RELOAD_SECONDS, or 2)",
     )
     parser.add_argument(
         "--grace-seconds",
         type=int,
+        metavar="SECONDS",
         default=30,
         help="how long calls may go on after Ctrl-C, which a second one cuts short (default: 30)",
     )
@@ -145,11 +163,15 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("check", help="validate a configuration and print every problem")
+    summary = "validate a configuration and print every problem"
+    ending = "exit status: 0 it can be served, 1 it cannot"
+    parser = commands.add_parser("check", help=summary, description=summary, epilog=ending)
     parser.add_argument(
         "file", nargs="?", type=Path, help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)"
     )
-    parser.add_argument("--no-secrets", action="store_true", help="do without values that only the deployed app has")
+    parser.add_argument(
+        "--no-secrets", action="store_true", help="do without named values that only the deployed app has"
+    )
     parser.set_defaults(run=_check)
 
 
@@ -166,7 +188,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _add_schema(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    parser = commands.add_parser("schema", help="print the JSON Schema of gateway.yaml")
+    summary = "print the JSON Schema of gateway.yaml, with which editors complete it"
+    parser = commands.add_parser("schema", help=summary, description=summary)
     parser.set_defaults(run=_schema)
 
 

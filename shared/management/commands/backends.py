@@ -19,10 +19,12 @@ exit status: 0 done, 2 wrong settings or configuration, 3 storage is not set up 
 
 def add_arguments(subparsers: Any) -> None:
     """Add `backends` with its verb to the subparsers of an argparse parser."""
-    parser = subparsers.add_parser("backends", help="show the state of backends and pools", epilog=EPILOG)
+    summary = "show the state of backends and pools"
+    parser = subparsers.add_parser("backends", help=summary, description=summary, epilog=EPILOG)
     parser.set_defaults(run=run)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    status = verbs.add_parser("status", help="which circuit breakers are open, and until when", epilog=EPILOG)
+    summary = "show which circuit breakers are open, and until when, as the instances have told storage"
+    status = verbs.add_parser("status", help=summary, description=summary, epilog=EPILOG)
     status.add_argument("--config", metavar="FILE", help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)")
     status.add_argument("--json", action="store_true", help="print JSON")
 

@@ -33,27 +33,35 @@ with and without guards. Scales differ between embedding models: a threshold mea
 
 def add_arguments(subparsers: Any) -> None:
     """Add `cache` with its verbs to the subparsers of an argparse parser."""
-    parser = subparsers.add_parser("cache", help="calibrate, inspect and purge the semantic cache", epilog=EPILOG)
+    summary = "calibrate, inspect and purge the semantic cache"
+    parser = subparsers.add_parser("cache", help=summary, description=summary, epilog=EPILOG)
     parser.set_defaults(run=run)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    calibrate = verbs.add_parser("calibrate", help="what each score-threshold would do", description=CALIBRATE)
-    calibrate.add_argument("pairs", type=Path, metavar="PAIRS.CSV")
+    calibrate = verbs.add_parser("calibrate", help="tell what each score-threshold would do", description=CALIBRATE)
+    calibrate.add_argument("pairs", type=Path, metavar="PAIRS.CSV", help="file with the pairs")
     calibrate.add_argument("--backend", required=True, metavar="ID", help="the embeddings-backend-id of the policy")
-    calibrate.add_argument("--model", default="text-embedding-3-small", help="where the URL names no deployment")
+    calibrate.add_argument(
+        "--model", default="text-embedding-3-small", help="where the URL names no deployment (default: %(default)s)"
+    )
     calibrate.add_argument("--dimensions", type=int, help="default: as many as the model has")
     calibrate.add_argument(
         "--config", metavar="FILE", help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)"
     )
-    stats = verbs.add_parser("stats", help="entries and bytes by API and by namespace")
-    purge = verbs.add_parser("purge", help="delete what has expired, or all of an API, or everything")
+    stats = _verb(verbs, "stats", "show entries and bytes by API and by namespace")
+    purge = _verb(verbs, "purge", "delete what has expired, or all of an API, or everything")
     what = purge.add_mutually_exclusive_group()
     what.add_argument("--api", metavar="ID", help="all answers of this API")
     what.add_argument("--all", action="store_true", help="all answers")
-    show = verbs.add_parser("show", help="the entries of a namespace, or one answer")
+    show = _verb(verbs, "show", "show the entries of a namespace, or one answer")
     show.add_argument("namespace", help="as stats and the request trace (`partition`) tell it")
     show.add_argument("id", nargs="?", help="an entry: prints its answer")
     for verb in (calibrate, stats, purge, show):
         verb.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _verb(verbs: Any, name: str, summary: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=summary, description=summary)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,12 +8,17 @@ from typing import Any
 from shared.gateway.tracing import DebugTokens
 from shared.management.commands.command import settings_with
 
+EPILOG = """A call with the token in Apim-Debug-Authorization is answered with Apim-Trace-Id;
+GET /_management/traces/<id> with the same header shows the trace. The token is signed with GATEWAY_KEY_HASH_SECRET,
+which has to be the gateway's (locally both take it from .run)."""
+
 
 def add_arguments(subparsers: Any) -> None:
     """Add `debug-token` to the subparsers of an argparse parser."""
-    parser = subparsers.add_parser("debug-token", help="make a token that lets a caller see request traces")
-    parser.add_argument("--api", default="", help="id of the only API it opens; default: all")
-    parser.add_argument("--minutes", type=int, default=60, help="how long it is good for, 60 at most")
+    summary = "make a token that lets a caller see request traces"
+    parser = subparsers.add_parser("debug-token", help=summary, description=summary, epilog=EPILOG)
+    parser.add_argument("--api", default="", metavar="ID", help="the only API it opens (default: all)")
+    parser.add_argument("--minutes", type=int, default=60, help="how long it is good for, 60 at most (default: 60)")
     parser.set_defaults(run=run)
 
 

@@ -19,12 +19,15 @@ exit status: 0 done, 1 nothing is counted under that key, 2 wrong settings, 3 st
 
 def add_arguments(subparsers: Any) -> None:
     """Add `limits` with its verbs to the subparsers of an argparse parser."""
-    parser = subparsers.add_parser("limits", help="show counters of limits and quotas, and reset them", epilog=EPILOG)
+    summary = "show counters of limits and quotas, and reset them"
+    parser = subparsers.add_parser("limits", help=summary, description=summary, epilog=EPILOG)
     parser.set_defaults(run=run)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     _verb(verbs, "list", "show all counters")
-    _verb(verbs, "show", "show the counters of one counter key").add_argument("key")
-    _verb(verbs, "reset", "start the counters of one counter key over").add_argument("key")
+    show = _verb(verbs, "show", "show the counters of one counter key")
+    reset = _verb(verbs, "reset", "start the counters of one counter key over")
+    for verb in (show, reset):
+        verb.add_argument("key", help="counter key, as list shows it")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -18,24 +18,24 @@ from shared.stores.subscriptions import TABLE, KeyDigest, SubscriptionStore
 
 NEVER = "never"
 
+ID = "id of the subscription"
 EPILOG = """exit status: 0 done, 1 refused (no such subscription, a conflict, not possible),
 2 wrong arguments or settings, 3 storage is not set up or does not answer"""
 
 
 def add_arguments(subparsers: Any) -> None:
     """Add `subscriptions` with its verbs to the subparsers of an argparse parser."""
-    parser = subparsers.add_parser(
-        "subscriptions", help="make, rotate and suspend subscriptions kept in storage", epilog=EPILOG
-    )
+    summary = "make, rotate and suspend subscriptions kept in storage"
+    parser = subparsers.add_parser("subscriptions", help=summary, description=summary, epilog=EPILOG)
     parser.set_defaults(run=run)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     create = _verb(verbs, "create", "make a subscription and show its keys, once")
-    create.add_argument("id")
+    create.add_argument("id", help=ID)
     create.add_argument("--scope", required=True, help="all-apis, api:<id> or product:<id>")
     create.add_argument("--name", default="", help="display name")
     create.add_argument("--owner", default="", help="who it belongs to; counted for the product's subscription limit")
-    create.add_argument("--state", choices=get_args(SubscriptionState), default="active")
+    create.add_argument("--state", choices=get_args(SubscriptionState), default="active", help="default: active")
     create.add_argument("--expires", type=_moment, help="when it ends: ISO 8601 with time zone, 2027-01-31T00:00:00Z")
     create.add_argument("--primary-key-env", metavar="VAR", help="take the primary key from this environment variable")
     create.add_argument("--secondary-key-env", metavar="VAR", help="the same for the secondary key")
@@ -44,19 +44,21 @@ def add_arguments(subparsers: Any) -> None:
     )
 
     _verb(verbs, "list", "show all subscriptions, without keys")
-    _verb(verbs, "show", "show a subscription, without keys").add_argument("id")
+    _verb(verbs, "show", "show a subscription, without keys").add_argument("id", help=ID)
 
     rotate = _verb(verbs, "rotate", "replace one key and show the new one, once; the other key stays")
-    rotate.add_argument("id")
-    rotate.add_argument("which", choices=get_args(Which))
+    rotate.add_argument("id", help=ID)
+    rotate.add_argument("which", choices=get_args(Which), help="the key to replace")
     rotate.add_argument("--key-env", metavar="VAR", help="take the new key from this environment variable")
     rotate.add_argument("--key-from-stdin", action="store_true", help="read the new key from standard input")
 
-    _verb(verbs, "suspend", "stop a subscription; all instances refuse its keys within 30 s").add_argument("id")
+    _verb(verbs, "suspend", "stop a subscription; all instances refuse its keys within 30 s").add_argument(
+        "id", help=ID
+    )
     activate = _verb(verbs, "activate", "let a suspended, cancelled or submitted subscription work")
-    activate.add_argument("id")
+    activate.add_argument("id", help=ID)
     activate.add_argument("--expires", type=_moment_or_never, help=f"another end, or `{NEVER}`")
-    _verb(verbs, "delete", "delete a subscription and its keys").add_argument("id")
+    _verb(verbs, "delete", "delete a subscription and its keys").add_argument("id", help=ID)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -45,7 +45,10 @@ COMPATIBILITIES = (
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options both sources share."""
-    parser.add_argument("--url", help="endpoint of the resource, https://<name>.openai.azure.com or similar")
+    parser.add_argument(
+        "--url",
+        help="endpoint of the resource, https://<name>.openai.azure.com or https://<name>.services.ai.azure.com",
+    )
     parser.add_argument(
         "--openai-suffix",
         action=BooleanOptionalAction,
