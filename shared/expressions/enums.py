@@ -227,7 +227,6 @@ def _enumeration(name: str, members: dict[str, int]) -> type[Enum]:
 
 
 ENUMERATIONS: dict[str, type[Enum]] = {name: _enumeration(name, members) for name, members in _NUMBERS.items()}
-StringComparison = ENUMERATIONS["StringComparison"]
 DayOfWeek = ENUMERATIONS["DayOfWeek"]
 DateTimeKind = ENUMERATIONS["DateTimeKind"]
 JTokenType = ENUMERATIONS["JTokenType"]

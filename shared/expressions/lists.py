@@ -8,8 +8,6 @@ from shared.expressions.errors import ExpressionFailed, argument_null, out_of_ra
 from shared.expressions.formats import text
 from shared.expressions.numbers import Char
 
-Convert = Callable[[Any], Any]
-
 
 class NetArray(list[Any]):
     """``T[]``; a byte array is a Python ``bytearray`` instead."""
