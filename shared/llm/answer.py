@@ -43,7 +43,7 @@ _NEXT_OBJECT = re.compile(r"[\s,]*\{")
 class DocumentReader:
     """A JSON answer, read at its `end`; `body` is what there is of it already."""
 
-    __slots__ = ("size", "usage", "_schema", "_kept", "_members", "_document", "_unread")
+    __slots__ = ("size", "usage", "_schema", "_kept", "_members", "_document", "_cut_off", "_unread")
 
     def __init__(self, schema: Schema, body: bytes = b"") -> None:
         self.size = len(body)
@@ -52,6 +52,7 @@ class DocumentReader:
         self._kept = [body]
         self._members: Members | None = None
         self._document: Any = None
+        self._cut_off = False
         self._unread = b""
 
     @property
@@ -91,7 +92,7 @@ class DocumentReader:
             body = b"".join(self._kept)
             self._kept.clear()
             if len(body) <= _SHORT:
-                self._document = _document(body)
+                self._parse(body)
             else:
                 self._unread = body
                 found = members_from(body, self._schema.usage_member)
@@ -104,7 +105,7 @@ class DocumentReader:
     def text_tokens(self, count: Count) -> int:
         """Tokens of the text that came; of a document too large to keep, or that was cut off, by its size."""
         document = self._read()
-        if self._members is not None or document is None:
+        if self._members is not None or self._cut_off:
             return self._schema.tokens_by_size(self.size)
         return count(self._schema.text(document))
 
@@ -115,8 +116,16 @@ class DocumentReader:
             if len(body) > WHOLE:
                 self._pick_members(body)
             else:
-                self._document = _document(body)
+                self._parse(body)
         return self._document
+
+    def _parse(self, body: bytes) -> None:
+        try:
+            self._document = orjson.loads(body)
+        except ValueError:
+            self._document = _salvaged(body)
+            # A page that says "log in" is no answer.
+            self._cut_off = self._document is None and body[:64].lstrip()[:1] in (b"{", b"[")
 
     def _pick_members(self, body: bytes) -> None:
         self._members = Members(MEMBERS)
@@ -275,15 +284,21 @@ def _parsed(data: bytes) -> Any:
 
 
 def _document(data: bytes) -> Any:
-    """What an answer or an event says, if any parser can tell; of an array that was cut off, what had come. None when
-    it is no JSON, or another document that was cut off."""
-    document = _parsed(data)
-    if document is None and data and data != b"[DONE]":
-        try:
-            return read_leniently(data)
-        except ValueError:
-            return _begun(data) if data[:1] == b"[" else None
-    return document
+    """What an event says, if any parser can tell; None when it is no JSON, such as `[DONE]`."""
+    if not data or data == b"[DONE]":
+        return None
+    try:
+        return orjson.loads(data)
+    except ValueError:
+        return _salvaged(data)
+
+
+def _salvaged(data: bytes) -> Any:
+    """What a parser reads that takes more than JSON; of an array that was cut off, what had come. Else None."""
+    try:
+        return read_leniently(data)
+    except ValueError:
+        return _begun(data) if data[:1] == b"[" else None
 
 
 def _begun(data: bytes) -> list[Any] | None:
