@@ -4,8 +4,6 @@ Passing bytes on is what every request pays for, so the readers look only for us
 is parsed when somebody asks.
 """
 
-import json
-import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +13,7 @@ import orjson
 from shared.llm.conversations import conversation_of
 from shared.llm.conversations.conversation import Growing
 from shared.llm.json_members import Members
-from shared.llm.lenient_json import read_leniently
+from shared.llm.lenient_json import salvaged
 from shared.llm.schemas.schema import Schema
 from shared.llm.sse import Events, data_of
 from shared.llm.usage import Facts, Usage
@@ -37,7 +35,6 @@ UNREAD = 131_072
 _LONGEST_HELD = 65_536
 # Where nothing is held back, an event may be long: the last one of Responses repeats all, an image's has its bytes.
 _LONGEST_READ = 8_388_608
-_NEXT_OBJECT = re.compile(r"[\s,]*\{")
 
 
 class DocumentReader:
@@ -123,7 +120,7 @@ class DocumentReader:
         try:
             self._document = orjson.loads(body)
         except ValueError:
-            self._document = _salvaged(body)
+            self._document = salvaged(body)
             # A page that says "log in" is no answer.
             self._cut_off = self._document is None and body[:64].lstrip()[:1] in (b"{", b"[")
 
@@ -290,29 +287,7 @@ def _document(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except ValueError:
-        return _salvaged(data)
-
-
-def _salvaged(data: bytes) -> Any:
-    """What a parser reads that takes more than JSON; of an array that was cut off, what had come. Else None."""
-    try:
-        return read_leniently(data)
-    except ValueError:
-        return _begun(data) if data[:1] == b"[" else None
-
-
-def _begun(data: bytes) -> list[Any] | None:
-    """The objects at the beginning of an array, such as Gemini streams without `alt=sse`."""
-    text, at = data.decode(errors="replace"), 1
-    decode = json.JSONDecoder().raw_decode
-    objects: list[Any] = []
-    while (found := _NEXT_OBJECT.match(text, at)) is not None:
-        try:
-            one, at = decode(text, found.end() - 1)
-        except (ValueError, RecursionError):
-            break
-        objects.append(one)
-    return objects or None
+        return salvaged(data)
 
 
 def decoder(coding: str) -> Callable[[bytes], Iterator[bytes]] | None:

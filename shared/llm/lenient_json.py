@@ -1,10 +1,13 @@
-"""JSON as parsers read it that take more than JSON: with a byte order mark, in UTF-16, with NaN, with half a pair."""
+"""JSON as parsers read it that take more than JSON: with a byte order mark, in UTF-16, with NaN, with half a pair; and
+what there is of it when it was cut off."""
 
 import json
+import re
 from typing import Any
 
 # Longer numbers are read as orjson reads those of more than 64 bits.
 _DIGITS = 18
+_NEXT_OBJECT = re.compile(r"[\s,]*\{")
 
 
 def read_leniently(data: bytes) -> Any:
@@ -19,6 +22,28 @@ def read_leniently(data: bytes) -> Any:
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return document
+
+
+def salvaged(data: bytes) -> Any:
+    """The same; of an array that was cut off, the objects that had come, such as Gemini streams without `alt=sse`. None
+    when there is nothing to be read."""
+    try:
+        return read_leniently(data)
+    except ValueError:
+        return _begun(data) if data[:1] == b"[" else None
+
+
+def _begun(data: bytes) -> list[Any] | None:
+    text, at = data.decode(errors="replace"), 1
+    decode = json.JSONDecoder().raw_decode
+    objects: list[Any] = []
+    while (found := _NEXT_OBJECT.match(text, at)) is not None:
+        try:
+            one, at = decode(text, found.end() - 1)
+        except (ValueError, RecursionError):
+            break
+        objects.append(one)
+    return objects or None
 
 
 def _number(digits: str) -> int | float:
