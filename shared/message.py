@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -10,16 +9,11 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 
+from shared.body import PACKED, SMALL_JSON, is_sprawling_json, unpacked
 from shared.errors import BackendError, PolicyFailed, Refusal, RequestTooLarge
 
 # What a policy may have read into memory of an answer, packed and unpacked.
 LARGEST_READ = 104_857_600
-# Content codings of RFC 9110 section 8.4.1 as zlib takes them. Bodies in others, and deflate without its zlib header,
-# stay as they came.
-PACKED = {"gzip": 31, "x-gzip": 31, "deflate": 15}
-# What a member of a gzip body begins with; it may have several (RFC 1952 section 2.2). For each the rest is copied.
-_GZIP = b"\x1f\x8b"
-_MEMBERS = 100
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -489,54 +483,9 @@ class GatewayResponse(_Body):
         return self.body is None and self.headers.content_type.startswith(b"text/event-stream")
 
 
-_SMALL_JSON = 4_194_304
-
-
 def parsed_json(body: bytes) -> Any:
     """A request's JSON body, None for an empty one. ValueError when it is not JSON, Refusal (413) when it takes too
     much memory (`is_sprawling_json`)."""
-    if len(body) >= _SMALL_JSON and is_sprawling_json(body):
+    if len(body) >= SMALL_JSON and is_sprawling_json(body):
         raise Refusal("Request body has too many JSON values.", status=413, reason="RequestTooLarge")
     return orjson.loads(body) if body else None
-
-
-def sprawls(json: bytes | str) -> bool:
-    """Whether JSON would take more than a quarter of a gigabyte when parsed, to judge by its punctuation: 30 MB of
-    `{},` are a gigabyte of objects, 30 MB of text are 30 MB."""
-    if len(json) < _SMALL_JSON:
-        return False
-    if isinstance(json, str):
-        containers, items = json.count("{") + json.count("["), json.count(",")
-    else:
-        containers, items = json.count(b"{") + json.count(b"["), json.count(b",")
-    return containers * 200 + items * 60 > 268_435_456
-
-
-def is_sprawling_json(body: bytes) -> bool:
-    """Whether a body `sprawls` and may be JSON at all: a table or a form may have as many commas as it likes."""
-    return sprawls(body) and _JSON_OPENS.match(body) is not None
-
-
-# UTF-16 and byte order marks included.
-_JSON_OPENS = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\s\0]*[\[{]")
-
-
-def unpacked(data: bytes, coding: str, max_bytes: int) -> bytes:
-    """The content of a body in one of the codings in PACKED. BackendError when it is broken, or has more than
-    `max_bytes`: a small body can unpack to gigabytes."""
-    parts: list[bytes] = []
-    left = max_bytes
-    for _ in range(_MEMBERS):
-        unpacker = zlib.decompressobj(PACKED[coding])
-        try:
-            part = unpacker.decompress(data, left + 1)
-        except zlib.error as error:
-            raise BackendError("The answer cannot be unpacked.", detail=str(error)) from error
-        left -= len(part)
-        if left < 0:
-            raise BackendError(f"The answer is larger than {max_bytes} bytes.", reason="ResponseTooLarge")
-        parts.append(part)
-        data = unpacker.unused_data
-        if not data.startswith(_GZIP):
-            return b"".join(parts)
-    raise BackendError("The answer cannot be unpacked.", detail=f"it has more than {_MEMBERS} members")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ROOMS = (
-    "errors settings message config llm stores telemetry context expressions backends policies gateway management "
+    "errors settings body message config llm stores telemetry context expressions backends policies gateway management "
     "console app __main__ function_app"
 ).split()
 

@@ -11,10 +11,11 @@ from shared.backends.call_span import begin_call
 from shared.backends.client_tls import ClientTls
 from shared.backends.proxies import parse_proxy
 from shared.backends.transport import Transport, build_request
+from shared.body import PACKED, unpacked
 from shared.config.certificates import ClientCertificate
 from shared.context import Context
 from shared.errors import BackendError
-from shared.message import PACKED, GatewayResponse, Headers, RawHeaders, end_to_end, unpacked
+from shared.message import GatewayResponse, Headers, RawHeaders, end_to_end
 
 CONNECT_SECONDS = 10.0
 PROXIES_KEPT = 16

@@ -5,13 +5,14 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from shared.body import sprawls
 from shared.expressions.errors import ExpressionFailed, LimitExceeded
 from shared.expressions.json_reading import parse
 from shared.expressions.json_tokens import JObject, JToken
 from shared.expressions.lists import NetArray, NetDictionary
 from shared.expressions.nettypes import NetType, TypeRef, returning
 from shared.expressions.run import Run
-from shared.message import BodyNotBuffered, GatewayResponse, sprawls
+from shared.message import BodyNotBuffered, GatewayResponse
 
 Types = tuple[TypeRef, ...]
 

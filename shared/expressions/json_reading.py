@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+from shared.body import sprawls
 from shared.expressions.errors import ExpressionFailed, LimitExceeded, argument_null
 from shared.expressions.formats import text
 from shared.expressions.json_tokens import (
@@ -17,7 +18,6 @@ from shared.expressions.json_tokens import (
 )
 from shared.expressions.lists import NetArray, NetDictionary, NetList
 from shared.expressions.nettypes import TypeRef
-from shared.message import sprawls
 
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 

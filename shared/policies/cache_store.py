@@ -4,9 +4,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from shared.body import PACKED, unpacked
 from shared.context import Context
 from shared.errors import BackendError
-from shared.message import PACKED, GatewayResponse, unpacked
+from shared.message import GatewayResponse
 from shared.policies.cache_lookup import CacheMiss, cache_control, write_response
 from shared.policies.expression import Expression
 from shared.policies.policy import Policy, Section

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
+from shared.body import is_sprawling_json
 from shared.errors import BackendError, GatewayError, Refusal
-from shared.message import GatewayRequest, GatewayResponse, is_sprawling_json
+from shared.message import GatewayRequest, GatewayResponse
 from shared.policies import xml_body
 
 T = TypeVar("T")

@@ -7,11 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from shared.backends.target import Target
+from shared.body import PACKED, is_sprawling_json, unpacked
 from shared.context import Context
 from shared.errors import BackendError, PolicyFailed, Refusal
 from shared.llm.inspected_content import Content, Text, answer_content, event_content, request_content, together
 from shared.llm.sse import Events, data_of
-from shared.message import PACKED, GatewayRequest, GatewayResponse, is_sprawling_json, unpacked
+from shared.message import GatewayRequest, GatewayResponse
 from shared.policies.compiler import Compiler
 from shared.policies.content_check import UNAVAILABLE, ContentCheck, Rules, Unchecked
 from shared.policies.expression import Expression

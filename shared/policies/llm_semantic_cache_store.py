@@ -6,10 +6,11 @@ from pydantic import Field
 
 from shared.backends.background import Background
 from shared.backends.embeddings import EmbeddingsUnavailable
+from shared.body import PACKED, unpacked
 from shared.context import Completion, Context
 from shared.errors import BackendError
 from shared.llm.cached_answer import CachedAnswer, Form, complete
-from shared.message import PACKED, GatewayResponse, unpacked
+from shared.message import GatewayResponse
 from shared.policies.compiler import Compiler
 from shared.policies.expression import Expression
 from shared.policies.nodes import Element

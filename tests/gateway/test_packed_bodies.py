@@ -6,8 +6,9 @@ from json import JSONDecodeError
 import pytest
 
 from shared.backends.model_name import model_of
+from shared.body import unpacked
 from shared.errors import BackendError, Refusal
-from shared.message import GatewayRequest, GatewayResponse, Headers, Url, unpacked
+from shared.message import GatewayRequest, GatewayResponse, Headers, Url
 
 
 async def stream(*parts: bytes):
