@@ -121,6 +121,14 @@ class LlmExchange:
         """Let an answer count that came from no backend: from a cache, or from a policy that speaks for a model."""
         self._counts_cached = True
 
+    def costs_nothing(self, *, replies: bool) -> bool:
+        """Whether it is known already that no usage will be told: the last attempt failed and said so, or, once the
+        gateway `replies`, nobody was asked."""
+        attempt = self._attempt
+        if attempt is None:
+            return replies and not self._counts_cached
+        return attempt.whole and not 200 <= attempt.status < 300 and attempt.told() is None
+
     def keep_messages(self, most: int) -> None:
         """Let the readers of streams put the messages together, of up to `most` characters."""
         self._keep = most

@@ -298,10 +298,14 @@ class LlmTokenLimit(Policy):
             (*self._names, *self._quota_names, self.tokens_consumed_header_name, self.tokens_consumed_variable_name)
         )
 
-    def _remaining(self, counting: Counting) -> tuple[int | None, int | None]:
+    def _remaining(self, counting: Counting, *, replies: bool = False) -> tuple[int | None, int | None]:
         """Left in the window and in the quota, with this request at what it is known to cost."""
         now = left(counting.ctx, counting.key, counting.limit)
-        spared = counting.reserved - counting.usage.total_tokens if counting.usage is not None else 0
+        spared = 0
+        if counting.usage is not None:
+            spared = counting.reserved - counting.usage.total_tokens
+        elif LlmExchange.of(counting.ctx).costs_nothing(replies=replies):
+            spared = counting.reserved
         window = None if now.window is None else max(0, now.window + spared)
         return window, max(0, now.quotas[0] + spared) if now.quotas else None
 
@@ -322,7 +326,8 @@ class LlmTokenLimit(Policy):
         response = counting.ctx.response
         if response is None:
             return
-        for remaining, (name, _) in zip(self._remaining(counting), (self._names, self._quota_names), strict=True):
+        told = zip(self._remaining(counting, replies=True), (self._names, self._quota_names), strict=True)
+        for remaining, (name, _) in told:
             if name and remaining is not None:
                 response.headers.set(name, str(remaining))
         if self.tokens_consumed_header_name and counting.answered:

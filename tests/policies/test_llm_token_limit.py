@@ -427,6 +427,23 @@ def test_headers_and_variables(backend: Backend) -> None:
         assert "consumed" not in chat(gateway).headers
 
 
+@pytest.mark.parametrize("status", [200, 400])
+def test_nothing_is_said_to_be_used_where_nothing_was(status: int) -> None:
+    attributes = f'{PER_MINUTE} remaining-tokens-header-name="left"'
+    answer = (
+        '<choose><when condition="@(context.Request.Method == &quot;PUT&quot;)"><return-response /></when></choose>'
+    )
+    with Service() as service:
+        service.default = lambda request: Reply(status, b"{}")
+        with policies(
+            document(inbound=f'<base /><llm-token-limit counter-key="k" {attributes} />{answer}'), service.url
+        ) as gateway:
+            for _ in range(2):
+                assert gateway.call("PUT", "/chat/completions", json=CHAT).headers["left"] == str(PLENTY)
+            told = int(chat(gateway).headers["left"])
+            assert told == PLENTY if status == 400 else PLENTY - 20 < told < PLENTY
+
+
 def test_usage_is_read_before_a_slow_plain_answer_leaves(backend: Backend) -> None:
     backend.script = Script(text="word " * 30_000)
     with limited(backend, PER_MINUTE + ' tokens-consumed-header-name="consumed"') as gateway:
