@@ -228,6 +228,14 @@ class App:
         self.problems = []
         return True
 
+    async def _look_for_changes(self, pause: float) -> None:
+        """Look without being asked, so that the first call after a change finds it made, and mistakes are told at once.
+        Without a configuration nothing can have changed: each call looks for one."""
+        while True:
+            await asyncio.sleep(pause)
+            if self.gateway.serving is not None and self.services.monotonic() >= self._look_again:
+                await self._refresh()
+
     def _next_look(self, now: float) -> float:
         """When it is worth looking again: files where they may change, secrets where a vault has them."""
         serving = self.gateway.serving
@@ -243,12 +251,17 @@ class App:
         return [(str(file), stat.st_mtime_ns, stat.st_size) for file in files if (stat := _stat(file))]
 
     async def _lifespan(self, receive: Any, send: Callable[[Any], Awaitable[None]]) -> None:
+        looking: asyncio.Task[None] | None = None
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 await self._refresh()
+                if self._own_process and self.settings.reload_seconds:
+                    looking = asyncio.create_task(self._look_for_changes(self.settings.reload_seconds))
                 await send({"type": "lifespan.startup.complete"})
             else:
+                if looking is not None:
+                    looking.cancel()
                 await self.aclose()
                 await send({"type": "lifespan.shutdown.complete"})
                 return

@@ -52,3 +52,15 @@ def test_calls_go_on_after_ctrl_c_until_a_second_one(tmp_path: Path) -> None:
                 wait_until(lambda: running.process.exit_code is not None)
             said = "\n".join(running.process.lines)
     assert "Traceback" not in said
+
+
+def test_changes_are_in_use_before_the_first_call_that_needs_them(tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    with Backend() as backend:
+        file.write_text(CONFIG.format(url=backend.url))
+        with gateway(file, "--reload-seconds", "0.1") as running:
+            file.write_text("apis: 1")
+            wait_until(lambda: "the last good configuration stays" in "\n".join(running.process.lines))
+            file.write_text(CONFIG.format(url=backend.url).replace("path: one", "path: two"))
+            wait_until(lambda: "the configuration loads again" in "\n".join(running.process.lines))
+            assert httpx.get(f"{running.url}/two/models").status_code == 200
