@@ -81,11 +81,10 @@ class Attempt:
         decode = decoder(coding) if coding and coding.lower() != "identity" else None
         if coding and coding.lower() != "identity" and decode is None:
             self.reader = None
-        if decode is not None and self.hide:
+        if self.hide:
             # Nothing can be left out of a compressed stream, so the caller gets it plain.
-            response.headers.raw = [
-                pair for pair in response.headers.raw if pair[0] not in (b"content-encoding", b"content-length")
-            ]
+            changed = (b"content-length",) if decode is None else (b"content-length", b"content-encoding")
+            response.headers.raw = [pair for pair in response.headers.raw if pair[0] not in changed]
         response.stream = self._passing(response.stream, decode)
 
     async def _passing(

@@ -168,6 +168,18 @@ def test_the_usage_chunk_is_hidden_from_who_did_not_ask(backend: Backend, every:
         assert used(gateway) == 2 * COST
 
 
+@pytest.mark.parametrize("events", [1, 20_000])
+def test_a_stream_that_told_its_length_is_shorter_without_the_usage_chunk(events: int) -> None:
+    said = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n' * events
+    told = b'data: {"choices":[],"usage":{"prompt_tokens":30,"completion_tokens":12}}\n\n'
+    with Service() as service:
+        service.default = lambda request: Reply(200, said + told, {"content-type": "text/event-stream"})
+        xml = document(inbound=f'<base /><llm-token-limit counter-key="k" {PER_MINUTE} />')
+        with policies(xml, service.url) as gateway:
+            assert chat(gateway, STREAM).content == said
+            assert used(gateway) == 42
+
+
 def test_a_backend_that_does_not_know_the_field_is_asked_without(backend: Backend) -> None:
     refusal = Script(
         status=400, body='{"error": {"message": "Unrecognized request argument supplied: stream_options"}}'
