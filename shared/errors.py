@@ -1,5 +1,4 @@
-"""The errors that become an answer or keep a configuration from use. What only its own room raises and handles, such as
-storage that is away, is in that room.
+"""The errors that become an answer or keep a configuration from use; what a room raises for itself is in that room.
 
 GatewayError                 has a status and a message for the caller
 ├── Refusal                  the caller's fault or a limit: 4xx
