@@ -301,6 +301,23 @@ async def test_limits_of_one_key_share_what_they_have_in_common(fleet: Fleet) ->
 
 
 @in_virtual_time
+async def test_what_another_counter_counts_is_left_to_it(fleet: Fleet) -> None:
+    limiter = fleet.instance()
+    both = Limit(Window(1000, 60), (Quota(5000, Calendar("Daily")),))
+    for window, quotas in ((True, False), (False, True)):
+        for actual in (0, 30, 100, 300):
+            admission = await limiter.admit("k", both, 100)
+            assert isinstance(admission, Admission)
+            await asyncio.sleep(0.1)
+            admission.leave(window=window, quotas=quotas)
+            assert admission.settle(actual)
+            admission.leave(window=True, quotas=True)  # too late: nothing happens
+    await limiter.close()
+    report = (await fleet.admin.show("k"))[0]
+    assert (report.windows[60].used, report.quotas["q_daily"].used) == (430, 430)
+
+
+@in_virtual_time
 async def test_units_of_one_key_are_counted_apart(fleet: Fleet) -> None:
     limiter = fleet.instance()
     await admitted(limiter, PER_MINUTE, 1000)
