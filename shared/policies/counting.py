@@ -71,10 +71,11 @@ def _taken(ctx: Context, key: str, limit: Limit, decision: Admission | Refusal) 
         return decision
     counted = {name for other, known in ctx.counted if other == key for name in _window(known) | _quotas(known)}
     ctx.counted += ((key, limit),)
-    window, quotas = _window(limit), _quotas(limit)
-    if counted.isdisjoint(window | quotas):
-        return decision
-    return Lent(decision, window=window <= counted, quotas=quotas <= counted)
+    if counted:
+        window, quotas = _window(limit), _quotas(limit)
+        if not counted.isdisjoint(window | quotas):
+            return Lent(decision, window=window <= counted, quotas=quotas <= counted)
+    return decision
 
 
 def left(ctx: Context, key: str, limit: Limit) -> Remaining:
