@@ -13,7 +13,7 @@ import orjson
 from shared.llm.conversations import conversation_of
 from shared.llm.conversations.conversation import Growing
 from shared.llm.json_members import Members
-from shared.llm.lenient_json import salvaged
+from shared.llm.lenient_json import salvaged, was_cut_off
 from shared.llm.schemas.schema import Schema
 from shared.llm.sse import Events, data_of
 from shared.llm.usage import Facts, Usage
@@ -121,8 +121,7 @@ class DocumentReader:
             self._document = orjson.loads(body)
         except ValueError:
             self._document = salvaged(body)
-            # A page that says "log in" is no answer.
-            self._cut_off = self._document is None and body[:64].lstrip()[:1] in (b"{", b"[")
+            self._cut_off = self._document is None and was_cut_off(body)
 
     def _pick_members(self, body: bytes) -> None:
         self._members = Members(MEMBERS)

@@ -33,6 +33,18 @@ def salvaged(data: bytes) -> Any:
         return _begun(data) if data[:1] == b"[" else None
 
 
+def was_cut_off(data: bytes) -> bool:
+    """Whether what cannot be read is the beginning of one document: not a page, nor a line for each of several."""
+    text = data.decode(errors="replace").lstrip()
+    if text[:1] not in ("{", "["):
+        return False
+    try:
+        json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return True
+    return False
+
+
 def _begun(data: bytes) -> list[Any] | None:
     text, at = data.decode(errors="replace"), 1
     decode = json.JSONDecoder().raw_decode

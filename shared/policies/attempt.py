@@ -41,7 +41,9 @@ class Attempt:
         call, body = self.call, response.body
         if call is None:
             return
-        if response.headers.content_type.startswith(b"text/event-stream"):  # one that came at once, too
+        media = response.headers.content_type
+        # Where a stream was asked for its media type may be written in capitals, or be missing.
+        if media.startswith(b"text/event-stream") or (call.stream and b"json" not in media.lower()):
             self.reader = reader = StreamReader(
                 call.schema, hide=self.hide, count=tokenizers.count(call.model), keep=keep
             )

@@ -235,7 +235,8 @@ def test_what_was_cut_off_counts_by_its_size(path: str, tokens: int) -> None:
     reader = read_document(schema_of(path, {}), b'{"data": [{"embedding": [0.25, 0.25, 0.2')
     assert reader.usage is None
     assert reader.text_tokens(words) == tokens
-    assert read_document(schema_of(path, {}), b"<html>log in</html>").text_tokens(words) == 0
+    for other in (b"<html>log in</html>", b'{"message": "a line"}\n{"message": "of many"}\n{"mess', b"null", b""):
+        assert read_document(schema_of(path, {}), other).text_tokens(words) == 0
 
 
 def test_pictures_without_usage_cost_no_tokens() -> None:

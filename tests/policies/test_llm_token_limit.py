@@ -187,6 +187,18 @@ def test_a_stream_that_told_its_length_is_shorter_without_the_usage_chunk(events
             assert used(gateway) == 42
 
 
+@pytest.mark.parametrize("media", ["Text/Event-Stream; charset=UTF-8", "text/plain", ""])
+def test_a_stream_is_read_whatever_its_media_type_says(media: str) -> None:
+    said = b'data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n'
+    told = b'data: {"choices":[],"usage":{"prompt_tokens":30,"completion_tokens":12}}\n\n'
+    with Service() as service:
+        service.default = lambda request: Reply(200, said + told, {"content-type": media} if media else {})
+        xml = document(inbound=f'<base /><llm-token-limit counter-key="k" {PER_MINUTE} />')
+        with policies(xml, service.url) as gateway:
+            assert chat(gateway, STREAM).content == said
+            assert used(gateway) == 42
+
+
 def test_a_backend_that_does_not_know_the_field_is_asked_without(backend: Backend) -> None:
     refusal = Script(
         status=400, body='{"error": {"message": "Unrecognized request argument supplied: stream_options"}}'
