@@ -6,7 +6,7 @@ is parsed when somebody asks.
 
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 
@@ -41,6 +41,8 @@ class DocumentReader:
     """A JSON answer, read at its `end`; `body` is what there is of it already."""
 
     __slots__ = ("size", "usage", "_schema", "_kept", "_members", "_document", "_cut_off", "_unread")
+
+    begun: ClassVar[None] = None
 
     def __init__(self, schema: Schema, body: bytes = b"") -> None:
         self.size = len(body)
@@ -151,8 +153,15 @@ class StreamReader:
 
     @property
     def usage(self) -> Usage | None:
-        """The usage the backend told, if it has."""
-        return self._facts.usage
+        """The usage the backend told, if it has told it all."""
+        usage = self._facts.usage
+        return usage if usage is None or not usage.estimated else None
+
+    @property
+    def begun(self) -> Usage | None:
+        """The usage that the beginning of the stream told, as long as no more has come."""
+        usage = self._facts.usage
+        return usage if usage is not None and usage.estimated else None
 
     @property
     def model(self) -> str:
@@ -162,8 +171,7 @@ class StreamReader:
     @property
     def facts(self) -> Facts:
         """What the stream has told so far."""
-        usage = self._facts.usage
-        self._parse_unread(usage is None or usage.estimated)
+        self._parse_unread(self.usage is None)
         return self._facts
 
     def messages(self) -> tuple[list[Any], bool]:

@@ -58,15 +58,14 @@ class Attempt:
             self._watch(response)
 
     def told(self) -> Usage | None:
-        """The usage the backend told, with what there is to read of its answer; None where it was not all told."""
+        """The usage the backend told, with what there is to read of its answer."""
         reader = self.reader
         if reader is None:
             return None
         if not self.ended:
             self.ended = True
             reader.end()
-        usage = reader.usage
-        return usage if usage is None or not usage.estimated else None
+        return reader.usage
 
     async def read_ahead(self, response: GatewayResponse) -> bool:
         """Read a plain answer that is not long; False where there is none in memory then."""

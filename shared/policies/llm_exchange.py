@@ -282,8 +282,8 @@ class LlmExchange:
             return Usage.estimate(max(1, await self.prompt_tokens()), schema.tokens_by_size(attempt.passed))
         count = self._services.get(Tokenizers).count(attempt.call.model)
         completion = await counted(count, reader.size, reader.text_tokens)
-        if reader.usage is not None:
-            return reader.usage.cut_off_at(completion)
+        if reader.begun is not None:
+            return reader.begun.cut_off_at(completion)
         return Usage.estimate(max(1, await self.prompt_tokens()), completion)
 
     def before_reply(self, ctx: Context) -> Coroutine[Any, Any, None] | None:

@@ -177,11 +177,12 @@ def test_anthropic_has_not_told_all_before_the_end() -> None:
     ended = {"type": "message_delta", "usage": {"output_tokens": 5}}
     events = [f"data: {json.dumps(event)}\n\n".encode() for event in (begun, said, ended)]
     cut, _ = read_stream(schema_of("/v1/messages", {}), events[:2])
-    assert cut.usage == Usage(10, 1, 11, estimated=True)
-    assert cut.facts.usage == cut.usage
-    assert cut.usage.cut_off_at(cut.text_tokens(words)) == Usage(10, 4, 14, estimated=True)
+    assert cut.facts.model == ""
+    assert cut.usage is None
+    assert cut.begun == Usage(10, 1, 11, estimated=True)
+    assert cut.begun.cut_off_at(cut.text_tokens(words)) == Usage(10, 4, 14, estimated=True)
     whole, _ = read_stream(schema_of("/v1/messages", {}), events)
-    assert whole.usage == Usage(10, 5, 15)
+    assert (whole.usage, whole.begun) == (Usage(10, 5, 15), None)
 
 
 @pytest.mark.parametrize(
