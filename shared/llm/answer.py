@@ -309,13 +309,16 @@ def decoder(coding: str) -> Callable[[bytes], Iterator[bytes]] | None:
 
 
 def _lenient(window: int) -> Callable[[bytes], Iterator[bytes]]:
-    """A decoder that gives nothing more once the data is broken: the caller's own client will say so."""
+    """A decoder that gives nothing more once the data is broken: the caller's own client will say so. There may be
+    several members (RFC 1952 section 2.2)."""
     inflate = zlib.decompressobj(window)
     broken = False
 
     def decode(data: bytes) -> Iterator[bytes]:
-        nonlocal broken
+        nonlocal broken, inflate
         while not broken:
+            if inflate.eof:
+                inflate = zlib.decompressobj(window)
             try:
                 piece = inflate.decompress(data, _UNPACKED)
             except zlib.error:
@@ -323,7 +326,7 @@ def _lenient(window: int) -> Callable[[bytes], Iterator[bytes]]:
                 return
             if piece:
                 yield piece
-            data = inflate.unconsumed_tail
+            data = inflate.unconsumed_tail or inflate.unused_data
             if not data and len(piece) < _UNPACKED:
                 return
 

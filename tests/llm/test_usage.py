@@ -352,6 +352,8 @@ def test_a_compressed_copy_can_be_read(coding: str, encode: Callable[[bytes], by
     assert decode is not None
     packed = encode(data)
     assert b"".join(piece for at in range(0, len(packed), 5) for piece in decode(packed[at : at + 5])) == data
+    again = b"".join(piece for at in range(0, len(packed), 5) for piece in decode(packed[at : at + 5]))
+    assert again == data, "another member"
     assert list(decode(b"rubbish after the end")) == []
     broken = decoder(coding)
     assert broken is not None and list(broken(b"no such thing")) == []
