@@ -129,6 +129,17 @@ def test_only_the_usage_chunk_is_hidden_whatever_the_pieces(data: st.DataObject,
     assert reader.usage == Usage(3, 2 * words(SAID), 3 + 2 * words(SAID))
 
 
+@pytest.mark.parametrize("schema", [*SCHEMAS, ANY_JSON], ids=lambda schema: schema.name)
+@pytest.mark.parametrize("member", ["type", "choices", "usage", "usageMetadata", "response", "delta", "message"])
+def test_no_event_is_so_odd_that_the_stream_breaks(schema: Schema, member: str) -> None:
+    for odd in (None, 3, "x", [], {}, [[]], [{}], {"usage": 3}, {"type": []}):
+        for type in ("message_start", "content_block_delta", "response.completed", "x.delta"):
+            event = b"data: " + json.dumps({"type": type, "usage": 7, member: odd}).encode() + b"\n\n"
+            reader, passed = read_stream(schema, [event, event[:-1]])
+            assert passed == event + event[:-1]
+            assert reader.text_tokens(words) <= 2
+
+
 def test_a_last_chunk_with_text_and_usage_is_not_hidden() -> None:
     event = b'data: {"choices":[{"index":0,"delta":{"content":"!"},"finish_reason":"stop"}],"usage":{"prompt_tokens":4,'
     event += b'"completion_tokens":1,"total_tokens":5}}\n\n'

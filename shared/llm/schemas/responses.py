@@ -41,7 +41,7 @@ class Responses(Schema):
         """Note what the events tell that carry the response."""
         if not isinstance(document, dict):
             return
-        if document.get("type") in _LAST:
+        if text(document.get("type")) in _LAST:
             self.note(document.get("response"), facts)
         elif "response" in document:
             note_model(part(document, "response"), facts)
