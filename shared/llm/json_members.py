@@ -1,8 +1,9 @@
 """Picks single members out of a JSON object of any size as its bytes pass, without keeping the rest."""
 
-import json
 import re
 from typing import Any
+
+from shared.llm.lenient_json import read_leniently
 
 _STRING_PART = re.compile(rb'["\\]')
 _TOP = re.compile(rb'["{}\[\],:]')
@@ -92,6 +93,6 @@ class Members:
     def _parsed(self) -> Any:
         taken, self._taken = self._taken, None
         try:
-            return json.loads(taken) if taken else None
+            return read_leniently(bytes(taken)) if taken else None
         except ValueError:
             return None

@@ -297,6 +297,12 @@ def test_a_large_document_is_not_kept() -> None:
     assert reader.usage == Usage(7, 0, 7)
 
 
+def test_names_in_a_large_document_can_be_written() -> None:
+    data = b'{"padding": "%b", "model": "m\\ud83d", "id": "\\ude00"}' % (b" " * 2 * WHOLE)
+    facts = read_document(CHAT_COMPLETIONS, data, 65_536).facts
+    assert (facts.model.encode(), facts.id.encode()) == (b"m?", b"?")
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
