@@ -42,7 +42,7 @@ class DocumentReader:
 
     __slots__ = ("size", "usage", "_schema", "_kept", "_members", "_document", "_cut_off", "_unread")
 
-    begun: ClassVar[None] = None
+    begun: ClassVar[None] = None  # a document tells its usage at once
 
     def __init__(self, schema: Schema, body: bytes = b"") -> None:
         self.size = len(body)

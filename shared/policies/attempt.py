@@ -42,8 +42,9 @@ class Attempt:
         if call is None:
             return
         media = response.headers.content_type
-        # Where a stream was asked for its media type may be written in capitals, or be missing.
-        if media.startswith(b"text/event-stream") or (call.stream and b"json" not in media.lower()):
+        # Where a stream was asked for its media type may be written in capitals, or be missing; an error is no stream.
+        unnamed = call.stream and self.status < 300 and b"json" not in media.lower()
+        if unnamed or media.startswith(b"text/event-stream"):
             self.reader = reader = StreamReader(
                 call.schema, hide=self.hide, count=tokenizers.count(call.model), keep=keep
             )
