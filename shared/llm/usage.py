@@ -72,6 +72,13 @@ _OF_COMPLETIONS = (
     "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"
 )  # fmt: skip
 _OF_RESPONSES = ("input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details")
+# Bedrock's Converse tells what Anthropic does, in other words.
+_OF_CONVERSE = {
+    "input_tokens": "inputTokens",
+    "output_tokens": "outputTokens",
+    "cache_read_input_tokens": "cacheReadInputTokens",
+    "cache_creation_input_tokens": "cacheWriteInputTokens",
+}
 # What a plain answer tells, made without a call of Python's: nearly every answer is one.
 _counts = tuple.__new__
 _NO_DETAILS = Usage(0, 0, 0)[3:]
@@ -79,10 +86,12 @@ _NO_DETAILS = Usage(0, 0, 0)[3:]
 
 def openai_usage(usage: object) -> Usage | None:
     """The `usage` object of chat completions, completions, embeddings (`prompt_tokens`), responses and images
-    (`input_tokens`); a sum alone is taken for the prompt's, as embeddings and rerankings tell it. None when it is no
-    such object, or says what cannot be: less than nothing, or nothing at all.
+    (`input_tokens`), and of Bedrock's Converse (`inputTokens`); a sum alone is taken for the prompt's, as embeddings
+    and rerankings tell it. None when it is no such object, or says what cannot be: less than nothing, or nothing at
+    all.
 
-    https://platform.openai.com/docs/api-reference/chat/object, .../responses/object, .../images/object
+    https://platform.openai.com/docs/api-reference/chat/object, .../responses/object, .../images/object,
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
     """
     if not isinstance(usage, dict):
         return None
@@ -90,6 +99,8 @@ def openai_usage(usage: object) -> Usage | None:
     if "prompt_tokens" not in usage and "completion_tokens" not in usage:
         if "input_tokens" in usage or "output_tokens" in usage:
             names = _OF_RESPONSES
+        elif "outputTokens" in usage:
+            return anthropic_usage({name: usage.get(told) for name, told in _OF_CONVERSE.items()})
     prompt, completion, total, asked, answered = map(usage.get, names)
     if (
         not type(prompt) is type(completion) is type(total) is int

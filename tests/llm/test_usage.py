@@ -203,6 +203,7 @@ def test_anthropic_has_not_told_all_before_the_end() -> None:
         ({"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 2**70}, Usage(3, 4, 7)),
         ({"prompt_tokens": 3, "completion_tokens": None}, Usage(3, 0, 3)),
         ({"total_tokens": 7}, Usage(7, 0, 7)),
+        ({"inputTokens": 3, "outputTokens": 4, "totalTokens": 7, "cacheReadInputTokens": 2}, Usage(5, 4, 9, 2)),
         ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, None),
         ({"prompt_tokens": -1, "completion_tokens": -1, "total_tokens": -1}, None),
         ({"prompt_tokens": 3, "completion_tokens": "4"}, None),
