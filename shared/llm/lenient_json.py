@@ -5,8 +5,8 @@ import json
 import re
 from typing import Any
 
-# Longer numbers are read as orjson reads those of more than 64 bits.
-_DIGITS = 18
+# No number of 64 bits is longer.
+_DIGITS = 20
 _NEXT_OBJECT = re.compile(r"[\s,]*\{")
 
 
@@ -59,4 +59,6 @@ def _begun(data: bytes) -> list[Any] | None:
 
 
 def _number(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _DIGITS else float(digits)
+    """A whole number as orjson reads it: one of more than 64 bits is no whole number."""
+    value = int(digits) if len(digits) <= _DIGITS else None
+    return value if value is not None and -(2**63) <= value < 2**64 else float(digits)
