@@ -37,12 +37,9 @@ def used(gateway: Running, tokens: int = PLENTY, key: str = "k", mode: OnStorage
     """What the limiter has counted, once the last exchange has settled."""
     limiter = gateway.app.services.get(Limiter)
     limit = Limit(Window(tokens, 60), on_storage_error=mode)
-    seen: list[int | None] = []
-    while seen[-4:].count(seen[-1] if seen else None) < 4:
-        time.sleep(0.1)
-        seen.append(limiter.remaining(key, limit).window)
-    assert seen[-1] is not None
-    return tokens - seen[-1]
+    left = gateway.settled(lambda: limiter.remaining(key, limit).window)
+    assert left is not None
+    return tokens - left
 
 
 def chat(gateway: Running, body: dict[str, Any] | None = None, path: str = "/chat/completions") -> httpx.Response:

@@ -6,12 +6,13 @@ with running(CONFIG, files={"policies/api.xml": POLICIES}, values={"backend": ba
 `@backend@` in the texts becomes the value of that name.
 """
 
+import asyncio
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
@@ -19,9 +20,33 @@ from shared.app import App
 from shared.settings import from_environment
 from shared.telemetry.metrics import MOST_SERIES, Metrics, MetricTotals
 from tests.support.serve import serving
+from tests.support.waiting import PATIENCE, wait_until
 
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+T = TypeVar("T")
 KEY = "built-in-all-access-key"
 SECRET = "the secret of the tests"
+
+
+class Watched:
+    """An app with the number of requests it is at, on the event loop it runs on."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.requests = 0
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        """Pass a request on."""
+        self.loop = asyncio.get_running_loop()
+        counts = scope["type"] == "http"
+        self.requests += counts
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self.requests -= counts
 
 
 @dataclass(frozen=True)
@@ -33,6 +58,7 @@ class Running:
     app: App
     folder: Path
     client: httpx.Client = field(repr=False)
+    watched: Watched = field(repr=False)
 
     @property
     def key(self) -> dict[str, str]:
@@ -42,6 +68,17 @@ class Running:
     def call(self, method: str = "GET", path: str = "/v1/models", **options: Any) -> httpx.Response:
         """Call an operation of the API whose path is `api`."""
         return self.client.request(method, f"/api{path}", **options)
+
+    def settled(self, look: Callable[[], T]) -> T:
+        """What `look` tells, on the gateway's own loop, once all requests have come to their end: a caller has the last
+        byte before that."""
+
+        async def looking() -> T:
+            return look()
+
+        wait_until(lambda: self.watched.requests == 0)
+        assert self.watched.loop is not None
+        return asyncio.run_coroutine_threadsafe(looking(), self.watched.loop).result(PATIENCE)
 
 
 @contextmanager
@@ -70,8 +107,9 @@ def serving_folder(folder: Path, environment: Mapping[str, str]) -> Iterator[Run
         "GATEWAY_ALL_ACCESS_KEY": KEY,
     }
     app = App(from_environment({**known, **environment}, base=folder, local=True), local=True)
-    with serving(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
-        yield Running(url, app, folder, client)
+    watched = Watched(app)
+    with serving(watched) as url, httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
+        yield Running(url, app, folder, client, watched)
 
 
 def counting(app: App) -> MetricTotals:
