@@ -326,6 +326,8 @@ class LlmTokenLimit(Policy):
         response = counting.ctx.response
         if response is None:
             return
+        if LlmExchange.of(counting.ctx).attempt is None:  # what an attempt before the last one told is void
+            counting.answered, counting.usage = False, None
         told = zip(self._remaining(counting, replies=True), (self._names, self._quota_names), strict=True)
         for remaining, (name, _) in told:
             if name and remaining is not None:

@@ -467,6 +467,17 @@ def test_all_is_left_where_nothing_was_used(body: dict[str, Any]) -> None:
         assert len(service.requests) == 1
 
 
+def test_what_an_attempt_told_is_void_when_the_next_one_fails(backend: Backend) -> None:
+    again = '<retry condition="@(true)" count="1" interval="0"><forward-request /></retry>'
+    tells = 'remaining-tokens-header-name="left" tokens-consumed-header-name="consumed"'
+    backend.scripts.extend([Script(), Script(hang_up=True)])
+    with limited(backend, f"{PER_MINUTE} {tells}", backend=again) as gateway:
+        answer = chat(gateway)
+        assert answer.status_code == 502
+        assert (answer.headers["left"], answer.headers.get("consumed")) == (str(PLENTY), None)
+        assert used(gateway) == 0
+
+
 def test_usage_is_read_before_a_slow_plain_answer_leaves(backend: Backend) -> None:
     backend.script = Script(text="word " * 30_000)
     with limited(backend, PER_MINUTE + ' tokens-consumed-header-name="consumed"') as gateway:
