@@ -243,7 +243,8 @@ def test_all_down_is_one_503_and_nobody_is_hammered(tmp_path: Path) -> None:
         begun = time.monotonic()
         await load.run(lambda: sum(what.startswith("503") for what in load.failures) > 20)
         took = time.monotonic() - begun
-        assert set(load.failures) <= {"500 retry-after None", "503 retry-after 1", "503 retry-after 2"}
+        # A trip lasts two seconds; who learned of it from the other waits up to six more for that one's trial.
+        assert set(load.failures) <= {"500 retry-after None", *(f"503 retry-after {wait}" for wait in range(1, 9))}
         # Three failures trip a breaker, what was under way comes on top, and then it is one trial every two seconds.
         assert all(asked(backend) <= 2 * (3 + 3 + took // 2) for backend in system.members.values())
 
