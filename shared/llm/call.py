@@ -54,6 +54,12 @@ class LlmCall:
         options = self.body.get("stream_options")
         return isinstance(options, dict) and options.get("include_usage") is True
 
+    @property
+    def is_plain_text(self) -> bool:
+        """Whether all messages are plain text, so that the size of the body tells their tokens."""
+        messages = self.body.get("messages")
+        return type(messages) is list and all(type(one) is dict and type(one.get("content")) is str for one in messages)
+
     def prompt_tokens(self, count: Count) -> int:
         """Tokens of the prompt, by the rules of its schema; what cannot be counted goes by its size."""
         if not self.schema.counted or not self.body:

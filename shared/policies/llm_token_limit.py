@@ -71,7 +71,7 @@ class Counting:
         else:
             if prompt is None:
                 prompt = (len(call.data) + 3) // 4
-                if prompt > _WORTH_A_LOOK:
+                if prompt > _WORTH_A_LOOK and not call.is_plain_text:
                     prompt = call.prompt_tokens(rough_count)
             most = call.max_tokens
             if mode == "strict":
