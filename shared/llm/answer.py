@@ -119,11 +119,8 @@ class DocumentReader:
         return self._document
 
     def _parse(self, body: bytes) -> None:
-        try:
-            self._document = orjson.loads(body)
-        except ValueError:
-            self._document = salvaged(body)
-            self._cut_off = self._document is None and was_cut_off(body)
+        self._document = _document(body)
+        self._cut_off = self._document is None and was_cut_off(body)
 
     def _pick_members(self, body: bytes) -> None:
         self._members = Members(MEMBERS)
@@ -288,7 +285,7 @@ def _parsed(data: bytes) -> Any:
 
 
 def _document(data: bytes) -> Any:
-    """What an event says, if any parser can tell; None when it is no JSON, such as `[DONE]`."""
+    """What an answer or an event says, if any parser can tell; None when it is no JSON, such as `[DONE]`."""
     if not data or data == b"[DONE]":
         return None
     try:
