@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.management.backends import shared_state
-from shared.management.commands.command import declared, exit_status, settings_with
+from shared.management.commands.command import add_config_option, declared, exit_status, settings_with
 from shared.management.commands.storage import storage_account
 from shared.management.commands.terminal import in_columns
 from shared.settings import Settings
@@ -25,7 +25,7 @@ def add_arguments(subparsers: Any) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     summary = "show which circuit breakers are open, and until when, as the instances have told storage"
     status = verbs.add_parser("status", help=summary, description=summary, epilog=EPILOG)
-    status.add_argument("--config", metavar="FILE", help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)")
+    add_config_option(status)
     status.add_argument("--json", action="store_true", help="print JSON")
 
 

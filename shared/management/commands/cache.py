@@ -16,7 +16,14 @@ from shared.backends.target import compile_backend
 from shared.config.key_vault import KeyVault
 from shared.config.loader import load
 from shared.management.cache import CacheAdmin, Line, Outcome, Pair, calibration, loosest, read_pairs, stock_document
-from shared.management.commands.command import NO_STORAGE, USAGE, CommandFailed, exit_status, settings_with
+from shared.management.commands.command import (
+    NO_STORAGE,
+    USAGE,
+    CommandFailed,
+    add_config_option,
+    exit_status,
+    settings_with,
+)
 from shared.management.commands.storage import storage_account
 from shared.management.commands.terminal import in_columns
 from shared.settings import Settings, is_local
@@ -44,9 +51,7 @@ def add_arguments(subparsers: Any) -> None:
         "--model", default="text-embedding-3-small", help="where the URL names no deployment (default: %(default)s)"
     )
     calibrate.add_argument("--dimensions", type=int, help="default: as many as the model has")
-    calibrate.add_argument(
-        "--config", metavar="FILE", help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)"
-    )
+    add_config_option(calibrate)
     stats = _verb(verbs, "stats", "show entries and bytes by API and by namespace")
     purge = _verb(verbs, "purge", "delete what has expired, or all of an API, or everything")
     what = purge.add_mutually_exclusive_group()

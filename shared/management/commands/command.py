@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+from argparse import ArgumentParser
 from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,11 @@ def settings_with(config: str | None = None) -> Settings:
     """The settings of the environment, with another configuration file where one is given. SettingsError."""
     settings = from_environment(base=Path.cwd(), local=is_local(os.environ))
     return settings if config is None else replace(settings, config=Path(config).resolve())
+
+
+def add_config_option(parser: ArgumentParser) -> None:
+    """Add `--config` to the parser of a command that reads the configuration."""
+    parser.add_argument("--config", metavar="FILE", help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)")
 
 
 async def declared(settings: Settings) -> Gateway:

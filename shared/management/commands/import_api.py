@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import ConfigError
+from shared.management.commands.command import add_config_option
 from shared.management.file_changes import write_all
 from shared.management.importers import IMPORTERS
 from shared.management.importers.arm import Arm
@@ -40,9 +41,7 @@ def add_arguments(subparsers: "_SubParsersAction[ArgumentParser]") -> None:
             usage="%(prog)s [options]",
             allow_abbrev=False,  # an option added later must not change what a script's short form means
         )
-        parser.add_argument(
-            "--config", metavar="FILE", help="configuration file (default: GATEWAY_CONFIG or gateway.yaml)"
-        )
+        add_config_option(parser)
         parser.add_argument("--dry-run", action="store_true", help="show what would change, as a diff")
         parser.add_argument("--force", action="store_true", help="overwrite documents that were edited by hand")
         parser.add_argument("--json", action="store_true", help="print JSON")
