@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ import httpx
 
 from tests.support.backend import Backend, Script
 from tests.support.running import Running, running
+from tests.support.waiting import wait_until
 
 CONFIG = """
 backends:
@@ -78,10 +78,7 @@ class Cached:
     def kept(self, count: int = 1) -> None:
         """Wait until so many answers have been kept in all."""
         counts = self.gateway.app.semantic_caching.cache.counts
-        deadline = time.monotonic() + 20
-        while counts.stored < count:
-            assert time.monotonic() < deadline, f"{counts.stored} of {count} answers were kept"
-            time.sleep(0.005)
+        wait_until(lambda: counts.stored >= count)
 
 
 def status(answer: httpx.Response) -> str:

@@ -1,7 +1,6 @@
 """llm-emit-token-metric: every token of a call is counted once, by its dimensions, with what it costs."""
 
 import json
-import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,6 +17,7 @@ from tests.support.app_insights import AppInsights
 from tests.support.backend import Backend, Script
 from tests.support.policies import Running, document, policies, problems
 from tests.support.running import counting
+from tests.support.waiting import wait_until
 
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello there"}]}
 STREAM = {**CHAT, "stream": True}
@@ -59,10 +59,7 @@ class Counted:
 
     def wait(self, calls: int = 1, namespace: str = "n") -> None:
         """Wait until so many calls have been counted: an answer may be with its caller before that."""
-        deadline = time.monotonic() + 20
-        while self._calls(namespace) < calls:
-            assert time.monotonic() < deadline, f"{calls} calls, but {self.series}"
-            time.sleep(0.01)
+        wait_until(lambda: self._calls(namespace) >= calls)
         self._client.get("/nowhere")  # once that is answered, all that is counted of the last one is there
 
     def _calls(self, namespace: str) -> int:
